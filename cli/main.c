@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct cli_verb *const verbs[] = {&cli_run, &cli_get, &cli_list, &cli_port, &cli_release};
+
+enum { VERBS = sizeof verbs / sizeof verbs[0] };
+
+static void print_help(void) {
+    puts("Usage: freeport VERB [options] ...\n"
+         "Gives programs free TCP and UDP ports, without changing them.\n");
+    for (size_t i = 0; i < VERBS; i++)
+        printf("  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
+    puts("\n"
+         "  -h, --help     print this and exit; freeport VERB --help: the verb's own\n"
+         "  -V, --version  print the version and exit\n"
+         "\n"
+         "Two servers with one hard-coded port, side by side:\n"
+         "  freeport run --sentinels 8080 --report - python3 -m http.server 8080 &\n"
+         "  freeport run --sentinels 8080 --report - python3 -m http.server 8080 &\n"
+         "  freeport list");
+}
+
+static int run_verb(const struct cli_verb *verb, int argc, char **argv) {
+    struct cli_call call;
+    int code;
+    return cli_parse(verb, argc, argv, &call, &code) ? verb->run(&call) : code;
+}
+
+static int dispatch(int argc, char **argv) {
+    if (argc < 2) {
+        cli_error("expected a verb: run, get, list, port or release; see freeport --help");
+        return CLI_USAGE;
+    }
+    const char *word = argv[1];
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        print_help();
+        return CLI_OK;
+    }
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
+        puts("freeport " FREEPORT_VERSION);
+        return CLI_OK;
+    }
+    for (size_t i = 0; i < VERBS; i++)
+        if (strcmp(word, verbs[i]->name) == 0)
+            return run_verb(verbs[i], argc - 1, argv + 1);
+    cli_error("'%s': expected a verb: run, get, list, port or release; see freeport --help", word);
+    return CLI_USAGE;
+}
+
+int main(int argc, char **argv) {
+    setlocale(LC_CTYPE, ""); /* how wide a character is, for the table */
+    int code = dispatch(argc, argv);
+    /* What was printed is what the caller waits for: a port that never reached them is a failure. */
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        cli_error("standard output: %s", strerror(errno));
+        return CLI_FAILED;
+    }
+    return code;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+static FILE *open_proc(pid_t pid, const char *file) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
+    return fopen(path, "re");
+}
+
+static size_t read_proc(pid_t pid, const char *file, char *text, size_t size) {
+    FILE *stream = open_proc(pid, file);
+    size_t length = 0;
+    if (stream) {
+        length = fread(text, 1, size - 1, stream);
+        fclose(stream);
+    }
+    text[length] = 0;
+    return length;
+}
+
+pid_t cli_parent_of(pid_t pid) {
+    char text[512];
+    size_t length = read_proc(pid, "stat", text, sizeof text);
+    /* "pid (name) state parent": the name may hold anything, a parenthesis too. */
+    const char *name_end = memrchr(text, ')', length);
+    int parent = 0;
+    return name_end && sscanf(name_end, ") %*c %d", &parent) == 1 ? parent : 0;
+}
+
+bool cli_descends(pid_t pid, pid_t ancestor) {
+    /* Bounded: process ids come back, and a walk over several moments could go round. */
+    for (int steps = 0; pid > 0 && steps < 4096; steps++) {
+        if (pid == ancestor)
+            return true;
+        pid = cli_parent_of(pid);
+    }
+    return false;
+}
+
+/* A fork that has not called exec since looks like its parent. */
+static bool is_subshell(pid_t pid, pid_t parent) {
+    char mine[4096], theirs[4096], path[64];
+    struct stat program, parents_program;
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+    if (stat(path, &program) != 0)
+        return false;
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)parent);
+    if (stat(path, &parents_program) != 0)
+        return false;
+    size_t length = read_proc(pid, "cmdline", mine, sizeof mine);
+    return program.st_dev == parents_program.st_dev && program.st_ino == parents_program.st_ino && length > 0 &&
+           read_proc(parent, "cmdline", theirs, sizeof theirs) == length && memcmp(mine, theirs, length) == 0;
+}
+
+pid_t cli_caller(void) {
+    pid_t caller = getppid();
+    for (int steps = 0; steps < 4096; steps++) {
+        pid_t parent = cli_parent_of(caller);
+        if (parent <= 0 || !is_subshell(caller, parent))
+            break;
+        caller = parent;
+    }
+    return caller;
+}
+
+char *cli_command_of(pid_t pid) {
+    char text[64];
+    size_t length = read_proc(pid, "comm", text, sizeof text);
+    if (length > 0 && text[length - 1] == '\n') /* only the last: the name may hold one itself */
+        text[length - 1] = 0;
+    return cli_need(strdup(text));
+}
+
+uid_t cli_user_of(pid_t pid) {
+    char path[64];
+    struct stat st;
+    snprintf(path, sizeof path, "/proc/%d", (int)pid);
+    return stat(path, &st) == 0 ? st.st_uid : (uid_t)-1;
+}
+
+bool cli_has_mapped(pid_t pid, dev_t device, ino_t inode) {
+    FILE *maps = open_proc(pid, "maps");
+    if (!maps)
+        return false;
+    char *line = NULL;
+    size_t size = 0;
+    bool found = false;
+    while (!found && getline(&line, &size, maps) > 0) {
+        unsigned high, low;
+        unsigned long mapped;
+        found = sscanf(line, "%*s %*s %*s %x:%x %lu", &high, &low, &mapped) == 3 && mapped == inode &&
+                high == major(device) && low == minor(device);
+    }
+    free(line);
+    fclose(maps);
+    return found;
+}

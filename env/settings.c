@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One table of variables, one strict reader for each kind of value. A reader takes the whole value or nothing: it
+ * writes to the settings only once it has seen the end of the text, so that a malformed value leaves the default.
+ * Ranges and sentinels, where the default is to do nothing, say themselves what a malformed one leaves.
+ */
+#include "settings.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+struct variable;
+typedef bool reader(const struct variable *variable, struct fp_settings *settings, const char *value);
+
+struct variable {
+    const char *name;
+    reader *read;
+    const char *initial;  /* the default, as one would write it; NULL: none */
+    const char *expected; /* for the complaint; NULL: freeport wrote the value itself, nobody is to be told */
+
+    size_t offset, size;             /* the field that is filled, where the kind serves several */
+    const char *words[6];            /* read_word: what may be said, by the value of the enumeration */
+    bool (*accepts)(char character); /* read_text: what it may consist of */
+    int protocol;                    /* read_range */
+};
+
+static void *field(const struct variable *variable, struct fp_settings *settings) {
+    return (char *)settings + variable->offset;
+}
+
+/* Text: what several kinds are made of. */
+
+static bool is_digit(char character) {
+    return character >= '0' && character <= '9';
+}
+
+/* Not isalnum(): what a name is does not depend on the guest's locale. */
+static bool is_name_character(char character) {
+    return (character >= 'a' && character <= 'z') || (character >= 'A' && character <= 'Z') || is_digit(character) ||
+           character == '_' || character == '.' || character == '-';
+}
+
+static bool is_printable(char character) {
+    return character >= 0x21 && character <= 0x7e;
+}
+
+static bool skip(const char **text, const char *prefix) {
+    size_t length = strlen(prefix);
+
+    if (strncmp(*text, prefix, length) != 0)
+        return false;
+    *text += length;
+    return true;
+}
+
+/* Digits alone, one at least, up to `most`; *text is moved behind them. */
+static bool read_decimal(const char **text, uint64_t most, uint64_t *number) {
+    const char *at = *text;
+    uint64_t sum = 0;
+
+    for (; is_digit(*at); at++) {
+        unsigned digit = (unsigned)(*at - '0');
+
+        if (sum > most / 10 || sum * 10 > most - digit)
+            return false;
+        sum = sum * 10 + digit;
+    }
+    if (at == *text)
+        return false;
+    *text = at;
+    *number = sum;
+    return true;
+}
+
+/* False where it does not fit, rather than cut: half a path is another path. */
+static bool copy(char *to, size_t size, const char *value) {
+    size_t length = strlen(value);
+
+    if (length >= size)
+        return false;
+    memcpy(to, value, length + 1);
+    return true;
+}
+
+/* The kinds. */
+
+/* Every enumeration is written through this one type. */
+_Static_assert(sizeof(enum fp_log_level) == sizeof(unsigned) && sizeof(enum fp_report_format) == sizeof(unsigned) &&
+                   sizeof(enum fp_sockname) == sizeof(unsigned) && sizeof(enum fp_connect) == sizeof(unsigned),
+               "read_word() stores an unsigned");
+
+static bool read_word(const struct variable *variable, struct fp_settings *settings, const char *value) {
+    for (unsigned word = 0; word < COUNT(variable->words) && variable->words[word]; word++) {
+        if (strcmp(value, variable->words[word]) == 0) {
+            *(unsigned *)field(variable, settings) = word;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool read_switch(const struct variable *variable, struct fp_settings *settings, const char *value) {
+    if ((value[0] != '0' && value[0] != '1') || value[1] != '\0')
+        return false;
+    *(bool *)field(variable, settings) = value[0] == '1';
+    return true;
+}
+
+static bool read_number(const struct variable *variable, struct fp_settings *settings, const char *value) {
+    uint64_t number;
+
+    if (!read_decimal(&value, INT_MAX, &number) || *value != '\0')
+        return false;
+    *(int *)field(variable, settings) = (int)number;
+    return true;
+}
+
+static bool read_text(const struct variable *variable, struct fp_settings *settings, const char *value) {
+    if (*value == '\0')
+        return false;
+    for (const char *at = value; *at != '\0'; at++)
+        if (!variable->accepts(*at))
+            return false;
+    return copy(field(variable, settings), variable->size, value);
+}
+
+static bool read_path(const struct variable *variable, struct fp_settings *settings, const char *value) {
+    return *value != '\0' && copy(field(variable, settings), variable->size, value);
+}
+
+/* What shm_open() takes everywhere: one '/', and a file's name. */
+static bool read_segment(const struct variable *variable, struct fp_settings *settings, const char *value) {
+    const char *file = value + 1;
+
+    if (value[0] != '/' || *file == '\0' || strchr(file, '/'))
+        return false;
+    if (strcmp(file, ".") == 0 || strcmp(file, "..") == 0)
+        return false;
+    return copy(field(variable, settings), variable->size, value);
+}
+
+/* The owner reads and writes or nobody can use the segment; to run it or to gain rights by it makes no sense. */
+static bool read_mode(const struct variable *variable, struct fp_settings *settings, const char *value) {
+    enum { needed = 0600, allowed = 0666, digits = 4 };
+    const char *at = value;
+    unsigned mode = 0;
+
+    for (; *at >= '0' && *at <= '7' && at - value < digits; at++)
+        mode = mode * 8 + (unsigned)(*at - '0');
+    if (*at != '\0' || (mode & needed) != needed || (mode & ~(unsigned)allowed) != 0)
+        return false;
+    *(mode_t *)field(variable, settings) = mode;
+    return true;
+}
+
+/*
+ * The lenient way is for what is no range. One that can be read but not kept is complained about all the same: its
+ * ports were meant, and another 65,535 in their place help nobody.
+ */
+static bool read_range(const struct variable *variable, struct fp_settings *settings, const char *value) {
+    static const char every_port[] = "1-65535";
+    int protocol = variable->protocol;
+    struct fp_portset *range = &settings->ranges[protocol];
+
+    settings->managed[protocol] = true;
+    if (!fp_portset_parse(range, value)) {
+        if (!settings->lenient)
+            return false;
+        value = every_port;
+        fp_portset_parse(range, value);
+    }
+    if (copy(settings->range[protocol], sizeof settings->range[protocol], value))
+        return true;
+    memset(range, 0, sizeof *range);
+    return false;
+}
+
+/* One element of the list. Protocols without a range of their own are left alone, whatever is said about them. */
+static bool read_sentinel(struct fp_settings *settings, const char **text) {
+    bool all = skip(text, "all"), tcp, udp;
+    bool chosen[FP_PROTOCOLS];
+    uint16_t from = 1, to = UINT16_MAX;
+
+    if (!all && !fp_portset_read_range(text, &from, &to))
+        return false;
+    tcp = skip(text, "/tcp");
+    udp = !tcp && skip(text, "/udp");
+    chosen[FP_TCP] = !udp;
+    chosen[FP_UDP] = !tcp;
+
+    for (int protocol = 0; protocol < FP_PROTOCOLS; protocol++) {
+        if (!chosen[protocol] || !settings->managed[protocol])
+            continue;
+        fp_portset_add(&settings->sentinels[protocol], from, to);
+        if (!all)
+            fp_portset_add(&settings->named[protocol], from, to);
+    }
+    settings->sentinels_all |= all;
+    return true;
+}
+
+static bool read_sentinel_list(struct fp_settings *settings, const char *text) {
+    if (*text == '\0')
+        return true;
+    while (read_sentinel(settings, &text)) {
+        if (*text == '\0')
+            return true;
+        if (*text++ != ',')
+            break;
+    }
+    return false;
+}
+
+static void subtract(struct fp_portset *set, const struct fp_portset *less) {
+    for (unsigned word = 0; word < FP_WORDS; word++)
+        set->words[word] &= ~less->words[word];
+}
+
+/*
+ * A list that can't be read counts as "all", and nothing as named: whichever port was meant, a bind to it is managed
+ * and fails, while a client may go on to connect where it always did. Wants the ranges to be read before.
+ */
+static bool read_sentinels(const struct variable *variable, struct fp_settings *settings, const char *value) {
+    bool readable = read_sentinel_list(settings, value);
+
+    (void)variable;
+    if (!readable) {
+        memset(settings->named, 0, sizeof settings->named);
+        read_sentinel_list(settings, "all");
+    }
+    for (int protocol = 0; protocol < FP_PROTOCOLS; protocol++) {
+        subtract(&settings->sentinels[protocol], &settings->ranges[protocol]);
+        subtract(&settings->named[protocol], &settings->ranges[protocol]);
+    }
+    return readable;
+}
+
+/* DEVICE:INODE, of the report's descriptor. */
+static bool read_identity(const struct variable *variable, struct fp_settings *settings, const char *value) {
+    uint64_t device, inode;
+
+    (void)variable;
+    if (!read_decimal(&value, UINT64_MAX, &device) || !skip(&value, ":") || !read_decimal(&value, UINT64_MAX, &inode) ||
+        *value != '\0')
+        return false;
+    settings->report_device = device;
+    settings->report_inode = inode;
+    return true;
+}
+
+static bool read_user(const struct variable *variable, struct fp_settings *settings, const char *value) {
+    uint64_t user;
+
+    if (!read_decimal(&value, (uid_t)-1, &user) || *value != '\0')
+        return false;
+    *(uid_t *)field(variable, settings) = (uid_t)user;
+    return true;
+}
+
+/* The variables. */
+
+#define FIELD(member)                                                                                                  \
+    .offset = offsetof(struct fp_settings, member), .size = sizeof(((struct fp_settings *)NULL)->member)
+
+#define EXPECTED_RANGE "FROM-TO or PORT, several with commas, 1 to 65535, 1023 characters at most"
+
+/*
+ * In the order in which they are read: the log level before the first complaint, FREEPORT_LENIENT before the ranges it
+ * is about, the ranges before the sentinels they are taken from.
+ */
+static const struct variable variables[] = {
+    {
+        .name = "FREEPORT_LOG",
+        .read = read_word,
+        .initial = "error",
+        .expected = "quiet, error, warn, info or debug",
+        .words = {[FP_LOG_QUIET] = "quiet",
+                  [FP_LOG_ERROR] = "error",
+                  [FP_LOG_WARN] = "warn",
+                  [FP_LOG_INFO] = "info",
+                  [FP_LOG_DEBUG] = "debug"},
+        FIELD(log),
+    },
+    {
+        .name = "FREEPORT_LENIENT",
+        .read = read_switch,
+        .initial = "0",
+        .expected = "0 or 1",
+        FIELD(lenient),
+    },
+    {
+        .name = "FREEPORT_TCP",
+        .read = read_range,
+        .expected = EXPECTED_RANGE,
+        .protocol = FP_TCP,
+    },
+    {
+        .name = "FREEPORT_UDP",
+        .read = read_range,
+        .expected = EXPECTED_RANGE,
+        .protocol = FP_UDP,
+    },
+    {
+        .name = "FREEPORT_SENTINELS",
+        .read = read_sentinels,
+        .expected = "PORT, FROM-TO or all, each with /tcp or /udp or neither, several with commas, 1 to 65535",
+    },
+    {
+        .name = "FREEPORT_NAME",
+        .read = read_text,
+        .initial = "default",
+        .expected = "1 to 32 of A-Z a-z 0-9 _ . -",
+        .accepts = is_name_character,
+        FIELD(name),
+    },
+    {
+        .name = "FREEPORT_SESSION",
+        .read = read_text,
+        .expected = "1 to 64 printable ASCII characters, no space",
+        .accepts = is_printable,
+        FIELD(session),
+    },
+    {
+        .name = "FREEPORT_REPORT_FD",
+        .read = read_number,
+        .expected = "a descriptor number, 0 to 2147483647",
+        FIELD(report_fd),
+    },
+    {
+        .name = "FREEPORT_REPORT_ID",
+        .read = read_identity,
+    },
+    {
+        .name = "FREEPORT_REPORT",
+        .read = read_path,
+        .expected = "a path of 1 to 4095 bytes",
+        FIELD(report),
+    },
+    {
+        .name = "FREEPORT_REPORT_FORMAT",
+        .read = read_word,
+        .initial = "text",
+        .expected = "text or json",
+        .words = {[FP_REPORT_TEXT] = "text", [FP_REPORT_JSON] = "json"},
+        FIELD(report_format),
+    },
+    {
+        .name = "FREEPORT_SOCKNAME",
+        .read = read_word,
+        .initial = "virtual",
+        .expected = "virtual or real",
+        .words = {[FP_SOCKNAME_VIRTUAL] = "virtual", [FP_SOCKNAME_REAL] = "real"},
+        FIELD(sockname),
+    },
+    {
+        .name = "FREEPORT_CONNECT",
+        .read = read_word,
+        .initial = "session",
+        .expected = "session, fallthrough or off",
+        .words = {[FP_CONNECT_SESSION] = "session", [FP_CONNECT_FALLTHROUGH] = "fallthrough", [FP_CONNECT_OFF] = "off"},
+        FIELD(connect),
+    },
+    {
+        .name = "FREEPORT_TIMEOUT",
+        .read = read_number,
+        .initial = "5000",
+        .expected = "milliseconds, 0 to 2147483647",
+        FIELD(timeout_ms),
+    },
+    {
+        .name = "FREEPORT_SEGMENT",
+        .read = read_segment,
+        .expected = "/ and a name of 1 to 254 bytes without another /, not . or ..",
+        FIELD(segment),
+    },
+    {
+        .name = "FREEPORT_SEGMENT_MODE",
+        .read = read_mode,
+        .initial = "0600",
+        .expected = "octal permissions from 0600 to 0666, with 0600 in them",
+        FIELD(segment_mode),
+    },
+    {
+        .name = "FREEPORT_SEGMENT_OWNER",
+        .read = read_user,
+        FIELD(segment_owner),
+    },
+};
+
+/* The phrases above say these figures in words. */
+_Static_assert(sizeof(((struct fp_settings *)NULL)->range[0]) == 1024, "EXPECTED_RANGE");
+_Static_assert(sizeof(((struct fp_settings *)NULL)->name) == 32 + 1, "FREEPORT_NAME");
+_Static_assert(sizeof(((struct fp_settings *)NULL)->session) == 64 + 1, "FREEPORT_SESSION");
+_Static_assert(PATH_MAX == 4096, "FREEPORT_REPORT");
+_Static_assert(NAME_MAX == 255, "FREEPORT_SEGMENT");
+_Static_assert(INT_MAX == 2147483647, "FREEPORT_REPORT_FD, FREEPORT_TIMEOUT");
+
+static void set_defaults(struct fp_settings *settings) {
+    settings->report_fd = -1;
+    settings->segment_owner = (uid_t)-1;
+    for (size_t i = 0; i < COUNT(variables); i++)
+        if (variables[i].initial)
+            variables[i].read(&variables[i], settings, variables[i].initial);
+}
+
+bool fp_settings_read(struct fp_settings *settings, fp_settings_source *source, fp_settings_complaint *complaint,
+                      void *context) {
+    if (!source("FREEPORT_TCP", context) && !source("FREEPORT_UDP", context))
+        return false;
+
+    set_defaults(settings);
+    for (size_t i = 0; i < COUNT(variables); i++) {
+        const struct variable *variable = &variables[i];
+        const char *value = source(variable->name, context);
+
+        if (!value || variable->read(variable, settings, value) || !variable->expected)
+            continue;
+        settings->bad = true;
+        complaint(settings, variable->name, value, variable->expected, context);
+    }
+    return true;
+}

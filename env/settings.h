@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The environment, read once into plain memory. Nothing in it points into the environment: programs overwrite theirs
+ * (process titles), and change it. No malloc, no stdio: this runs in the constructor of a guest.
+ */
+#ifndef FREEPORT_ENV_SETTINGS_H
+#define FREEPORT_ENV_SETTINGS_H
+
+#include "portset.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum fp_log_level { FP_LOG_QUIET, FP_LOG_ERROR, FP_LOG_WARN, FP_LOG_INFO, FP_LOG_DEBUG };
+enum fp_report_format { FP_REPORT_TEXT, FP_REPORT_JSON };
+enum fp_sockname { FP_SOCKNAME_VIRTUAL, FP_SOCKNAME_REAL };
+enum fp_connect { FP_CONNECT_SESSION, FP_CONNECT_FALLTHROUGH, FP_CONNECT_OFF };
+
+/* The two protocols as indices, here and in the table. */
+enum { FP_TCP = 0, FP_UDP = 1, FP_PROTOCOLS = 2 };
+
+struct fp_settings {
+    /*
+     * The ranges as they were written, for freeport_open(); empty where the variable is unset. Where one can't be read,
+     * it is empty too, but its protocol is in `managed` and `bad` is set: its managed binds fail with EINVAL.
+     */
+    char range[FP_PROTOCOLS][1024];
+    bool managed[FP_PROTOCOLS];             /* the protocol has a range variable, readable or not */
+    struct fp_portset ranges[FP_PROTOCOLS]; /* the same as sets */
+
+    /*
+     * Sentinels, less the range itself; none for a protocol without a range variable. A port that only "all" makes a
+     * sentinel (sentinels_all, and not in `named`) is let through on connect. A list that can't be read counts as
+     * "all": `bad` makes the binds fail, and connections go where they would have gone.
+     */
+    struct fp_portset sentinels[FP_PROTOCOLS];
+    struct fp_portset named[FP_PROTOCOLS]; /* those that were named, by PORT or FROM-TO */
+    bool sentinels_all;                    /* the list has "all" in it, for either protocol */
+
+    char name[33];
+    char session[65];                     /* empty: none given */
+    int report_fd;                        /* -1: none */
+    uint64_t report_device, report_inode; /* identity handed down (FREEPORT_REPORT_ID); 0, 0: none */
+    char report[PATH_MAX];                /* empty: none */
+    enum fp_report_format report_format;
+    enum fp_sockname sockname;
+    enum fp_connect connect;
+    int timeout_ms;
+    char segment[NAME_MAX + 1]; /* empty: the user's own; else with its '/' first */
+    mode_t segment_mode;
+    uid_t segment_owner; /* handed down (FREEPORT_SEGMENT_OWNER); (uid_t)-1: none */
+    enum fp_log_level log;
+    bool lenient;
+    bool bad; /* something could not be read: each managed bind fails with EINVAL */
+};
+
+/*
+ * Where a value comes from: the environment (secure_getenv), a section of a file, a test. NULL where it is unset. What
+ * it returns need not outlive its next call; one variable may be asked for twice.
+ */
+typedef const char *fp_settings_source(const char *variable, void *context);
+
+/*
+ * Called once for each value that can't be read. `variable` and `value` as they stand, `expected` a phrase such as
+ * "FROM-TO or PORT, several with commas, 1 to 65535". The settings' log level is valid by then. Strings live for the
+ * call.
+ */
+typedef void fp_settings_complaint(const struct fp_settings *settings, const char *variable, const char *value,
+                                   const char *expected, void *context);
+
+/*
+ * Fills *settings. True where freeport has anything to do, that is where FREEPORT_TCP or FREEPORT_UDP is set; where
+ * neither is, nothing else is looked at and nothing is complained about. `settings` must be zeroed memory. A value that
+ * can't be read leaves its variable's default and sets `bad`; an empty one can't, but for FREEPORT_SENTINELS. The two
+ * variables that are handed down are nobody's to mend: they are ignored in silence where they can't be read.
+ */
+bool fp_settings_read(struct fp_settings *settings, fp_settings_source *source, fp_settings_complaint *complaint,
+                      void *context);
+
+#endif

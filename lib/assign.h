@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a port is assigned: chosen by the search, claimed in the table, bound in the kernel, recorded. What the public
+ * functions and the shim stand on. Protocols are indices (FP_TCP_INDEX, FP_UDP_INDEX), ports in host order, errors
+ * negative errnos. Nothing here allocates memory or keeps a descriptor.
+ */
+#ifndef FREEPORT_LIB_ASSIGN_H
+#define FREEPORT_LIB_ASSIGN_H
+
+#include "freeport.h"
+#include "segment.h"
+#include "socket.h"
+#include "table.h"
+
+/* A handle. Written once when it is opened, then only read. */
+struct freeport {
+    struct fp_segment *segment;
+    struct fp_segment_facts facts;
+    const struct fp_calls *calls;
+    struct fp_portset ranges[FP_PROTOCOL_COUNT];
+    unsigned range_size[FP_PROTOCOL_COUNT]; /* 0: the protocol has no range */
+    struct fp_text name, session;
+    bool has_session;
+};
+
+/* Fills a handle whose segment and calls are set from a config. -EINVAL as freeport_open(). */
+int fp_configure(struct freeport *fp, const struct freeport_config *config);
+
+/* When a call has to be back: on the monotonic clock; 0 where it waits for nobody, INT64_MAX where nothing bounds it.
+ */
+struct fp_deadline {
+    int64_t at_ms;
+};
+
+/* 0 ms: waits for nobody; negative: no bound. */
+struct fp_deadline fp_deadline_in(int timeout_ms);
+
+/*
+ * A bind to port 0 (`sentinel` 0) or to a sentinel, on a socket of that protocol that is not bound yet. With `pledge`,
+ * the sentinel is one of the other protocol too, and gets one number in both where the ranges allow it. The address is
+ * not changed; *port receives the real port.
+ */
+struct fp_bind {
+    struct freeport *fp;
+    int fd;
+    unsigned protocol;
+    const struct sockaddr *address;
+    socklen_t length;
+    uint16_t sentinel;
+    bool pledge;
+    struct fp_deadline deadline;
+};
+
+/* `conflict` (may be NULL): set where -EADDRINUSE is the kernel's word on the port that the session has already. */
+int fp_bind(const struct fp_bind *bind, uint16_t *port, bool *conflict);
+
+/* Notes that a port inside the range was bound by its number, so that nobody else is given it. */
+void fp_note_explicit(struct freeport *fp, unsigned protocol, uint16_t port, const struct sockaddr *address);
+
+/* freeport_release() for a process that need not be the caller. */
+int fp_release(struct freeport *fp, enum freeport_protocol protocol, fp_owner owner, uint16_t port);
+
+/* freeport_get() for a process that need not be the caller. */
+int fp_get(struct freeport *fp, enum freeport_protocol protocol, fp_owner owner, int timeout_ms, uint16_t *port);
+
+#endif

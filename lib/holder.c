@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/* The /proc file system read with plain system calls and small buffers: this runs in a guest, maybe in a handler. */
+#include "holder.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+enum { MOST_SOCKETS = 16, CHUNK = 1024, LINE = 512, PATH = 64 };
+
+struct sockets {
+    uint64_t inodes[MOST_SOCKETS];
+    unsigned count;
+};
+
+static uint64_t number(const char **text, unsigned base) {
+    uint64_t value = 0;
+    for (;; (*text)++) {
+        char c = **text;
+        unsigned digit;
+        if (c >= '0' && c <= '9')
+            digit = (unsigned)(c - '0');
+        else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
+            digit = (unsigned)((c | 0x20) - 'a') + 10;
+        else
+            return value;
+        if (digit >= base)
+            return value;
+        value = value * base + digit;
+    }
+}
+
+static const char *field(const char *line, unsigned n) {
+    for (;; n--) {
+        while (*line == ' ')
+            line++;
+        if (n == 0)
+            return line;
+        while (*line && *line != ' ')
+            line++;
+    }
+}
+
+/* Reads a file line by line; `each` returns false to stop. A line that is too long is cut off. */
+static void each_line(const char *path, bool (*each)(const char *line, void *context), void *context) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    char chunk[CHUNK], line[LINE];
+    unsigned length = 0;
+    bool on = true;
+    ssize_t got;
+    while (on && (got = read(fd, chunk, sizeof chunk)) > 0) {
+        for (ssize_t i = 0; on && i < got; i++) {
+            if (chunk[i] != '\n') {
+                if (length < sizeof line - 1)
+                    line[length++] = chunk[i];
+                continue;
+            }
+            line[length] = 0;
+            length = 0;
+            on = each(line, context);
+        }
+    }
+    close(fd);
+}
+
+struct port_search {
+    uint16_t port;
+    struct sockets *found;
+};
+
+/* "sl local_address rem_address st queues tr:when retrnsmt uid timeout inode …"; the port follows the last colon. */
+static bool note_socket(const char *line, void *context) {
+    struct port_search *search = context;
+    const char *local = field(line, 1);
+    while (*local && *local != ':')
+        local++;
+    if (*local != ':')
+        return true; /* the heading */
+    local++;
+    if (number(&local, 16) != search->port)
+        return true;
+    const char *text = field(line, 9);
+    uint64_t inode = number(&text, 10);
+    if (inode != 0) /* 0: the kernel's own, such as a connection in TIME_WAIT */
+        search->found->inodes[search->found->count++] = inode;
+    return search->found->count < MOST_SOCKETS;
+}
+
+static char *append(char *at, const char *text) {
+    while (*text)
+        *at++ = *text++;
+    *at = 0;
+    return at;
+}
+
+/* "socket:[inode]" */
+static bool link_is_one_of(const char *target, const struct sockets *sockets) {
+    if (strncmp(target, "socket:[", 8) != 0)
+        return false;
+    const char *text = target + 8;
+    uint64_t inode = number(&text, 10);
+    for (unsigned i = 0; i < sockets->count; i++)
+        if (sockets->inodes[i] == inode)
+            return true;
+    return false;
+}
+
+/* Calls `each` with the names in a directory that are numbers, until it returns true; then true. */
+static bool any_number(int directory, bool (*each)(int directory, const char *name, void *context), void *context) {
+    _Alignas(uint64_t) char buffer[CHUNK];
+    long got;
+    while ((got = syscall(SYS_getdents64, directory, buffer, sizeof buffer)) > 0) {
+        for (long at = 0; at < got;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(const void *)(buffer + at);
+            if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9' && each(directory, entry->d_name, context))
+                return true;
+            at += entry->d_reclen;
+        }
+    }
+    return false;
+}
+
+static bool descriptor_matches(int directory, const char *name, void *context) {
+    char target[PATH];
+    ssize_t length = readlinkat(directory, name, target, sizeof target - 1);
+    if (length <= 0)
+        return false;
+    target[length] = 0;
+    return link_is_one_of(target, context);
+}
+
+struct mapping {
+    dev_t device;
+    ino_t inode;
+    bool found;
+};
+
+/* "from-to perms offset major:minor inode path" */
+static bool note_mapping(const char *line, void *context) {
+    struct mapping *mapping = context;
+    const char *text = field(line, 3);
+    uint64_t high = number(&text, 16);
+    text += *text == ':';
+    uint64_t low = number(&text, 16);
+    text = field(line, 4);
+    mapping->found = number(&text, 10) == (uint64_t)mapping->inode && high == major(mapping->device) &&
+                     low == minor(mapping->device);
+    return !mapping->found;
+}
+
+struct process_search {
+    const struct sockets *sockets;
+    struct mapping mapping;
+};
+
+/* Whether a process holds one of the sockets and has the segment mapped. */
+static bool process_is_ours(int proc, const char *pid, void *context) {
+    struct process_search *search = context;
+    char path[PATH];
+    if (strlen(pid) > 10)
+        return false;
+    append(append(path, pid), "/fd");
+    int directory = openat(proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return false;
+    bool holds = any_number(directory, descriptor_matches, (void *)(uintptr_t)search->sockets);
+    close(directory);
+    if (!holds)
+        return false;
+    append(append(append(path, "/proc/"), pid), "/maps");
+    search->mapping.found = false;
+    each_line(path, note_mapping, &search->mapping);
+    return search->mapping.found;
+}
+
+static void pid_text(char text[static 12], pid_t pid) {
+    char digits[12];
+    int n = 0;
+    do {
+        digits[n++] = (char)('0' + pid % 10);
+        pid /= 10;
+    } while (pid > 0);
+    while (n > 0)
+        *text++ = digits[--n];
+    *text = 0;
+}
+
+bool fp_held_by_stranger(unsigned protocol, uint16_t port, pid_t likely, dev_t device, ino_t inode) {
+    static const char *const tables[FP_PROTOCOL_COUNT][2] = {
+        {"/proc/self/net/tcp", "/proc/self/net/tcp6"},
+        {"/proc/self/net/udp", "/proc/self/net/udp6"},
+    };
+    struct sockets sockets = {.count = 0};
+    struct port_search ports = {.port = port, .found = &sockets};
+    for (unsigned family = 0; family < 2 && sockets.count < MOST_SOCKETS; family++)
+        each_line(tables[protocol & 1][family], note_socket, &ports);
+    if (sockets.count == 0)
+        return false;
+
+    int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (proc < 0)
+        return false;
+    struct process_search search = {.sockets = &sockets, .mapping = {.device = device, .inode = inode}};
+    char pid[12];
+    pid_text(pid, likely > 0 ? likely : getpid());
+    bool ours = process_is_ours(proc, pid, &search);
+    if (!ours)
+        ours = any_number(proc, process_is_ours, &search);
+    close(proc);
+    return !ours;
+}

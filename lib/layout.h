@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The shared segment, byte by byte. It is a format: processes of different builds, word sizes and C libraries map it at
+ * once, so every field has a fixed size and place, and a change here is a new FP_VERSION.
+ *
+ * The table is indexed by port: entry[protocol][port]. Nothing is allocated, hashed or moved, so nothing can leak or be
+ * torn; a process that is killed between two stores leaves one entry, and that entry names it.
+ *
+ * Every field that changes is atomic, and no step needs the lock to be safe: the lock puts processes in sequence, the
+ * claim of an entry is a compare-and-swap, and the kernel's bind has the last word. Whatever is read here may be
+ * garbage (a stray write of anybody's); it is used as an index only after a mask or a bounds check.
+ */
+#ifndef FREEPORT_LIB_LAYOUT_H
+#define FREEPORT_LIB_LAYOUT_H
+
+#include "portset.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { FP_TCP_INDEX = 0, FP_UDP_INDEX = 1, FP_PROTOCOL_COUNT = 2 };
+
+enum {
+    FP_VERSION = 1,
+    FP_LOCKS = 4,        /* see lock.c: 64-bit and 32-bit, glibc and others */
+    FP_LOCK_BYTES = 64,  /* room for any pthread_mutex_t */
+    FP_LABEL_BYTES = 64, /* a name (32 at most) or a session (64), padded with zero bytes */
+    FP_NAMES = 1024,
+    FP_SESSIONS = 16384,
+    FP_INDEX_SLOTS = 131072, /* one for each entry there can be: it never overflows */
+};
+
+#define FP_MAGIC UINT64_C(0x74726f7065657266) /* "freeport" */
+
+/* A process: its id, its pid namespace and when it started, in one word, so that it is claimed in one step. owner.h */
+typedef uint64_t fp_owner;
+
+/* What an entry is, packed by fp_meaning_*() in table.h into one word, so that a reader sees all of it or none. */
+typedef uint64_t fp_meaning;
+
+struct fp_lock_area {
+    _Atomic uint32_t state; /* 0 unset, 1 being set up, 2 ready */
+    _Atomic uint32_t stuck; /* somebody waited in vain: wait little from now on. Cleared by whoever gets the lock */
+    uint64_t unused[7];
+    _Alignas(16) unsigned char mutex[FP_LOCK_BYTES];
+};
+
+/* A name or a session. `sequence` is 0 where it was never used, odd while somebody writes, even where it is whole. */
+struct fp_label {
+    _Atomic fp_owner writer; /* who writes it: one who died at that is replaced */
+    _Atomic uint32_t sequence;
+    uint32_t unused;
+    _Atomic uint64_t text[FP_LABEL_BYTES / 8];
+};
+
+struct fp_entry {
+    _Atomic fp_owner owner; /* 0: nobody's. Claimed by compare-and-swap */
+    _Atomic fp_meaning meaning;
+    _Atomic uint64_t patience;   /* how long it is not worth trying; table.h */
+    _Atomic uint32_t since;      /* seconds since the epoch */
+    _Atomic uint32_t family;     /* AF_INET, AF_INET6, or 0 where no address was bound */
+    _Atomic uint64_t address[2]; /* network order, IPv4 in the first four bytes */
+};
+
+/* What a name's sequence is made of. */
+struct fp_cursor {
+    _Atomic uint32_t last[FP_PROTOCOL_COUNT];      /* the last assigned port; 0 before the first */
+    _Atomic uint32_t refreshed[FP_PROTOCOL_COUNT]; /* the search at which the hints were last looked over */
+};
+
+struct fp_header {
+    /* Written once, before the segment gets its name; checked by whoever maps it. */
+    uint64_t magic; /* last of all */
+    uint32_t version;
+    uint32_t header_bytes;
+    uint64_t segment_bytes;
+    uint32_t entry_bytes, label_bytes, names, sessions, index_slots, locks;
+    uint64_t unused[4];
+
+    /* Changes from here on. */
+    _Atomic uint32_t reach;  /* the farthest that an index slot stands from its place */
+    _Atomic uint32_t turn;   /* how often the hints were looked over, by any name */
+    _Atomic uint32_t search; /* serial of searches */
+    _Atomic uint32_t unused2;
+    uint64_t unused3[6];
+};
+
+struct fp_segment {
+    struct fp_header header;
+    struct fp_lock_area locks[FP_LOCKS];
+    struct fp_label names[FP_NAMES];
+    struct fp_cursor cursors[FP_NAMES];
+    /* Hints for the search, by protocol and port. A wrong bit costs time, never a port. */
+    _Atomic uint64_t taken[FP_PROTOCOL_COUNT][FP_WORDS]; /* not to be had at first glance */
+    _Atomic uint64_t held[FP_PROTOCOL_COUNT][FP_WORDS];  /* nor at the second: a sentinel's, reserved, or found busy */
+    struct fp_label sessions[FP_SESSIONS];               /* slot 0 stands for "no session" and stays empty */
+    /* (session, protocol, sentinel) -> port, by hash: 48 bits of tag, 16 of port. Only a pointer: the entry decides. */
+    _Atomic uint64_t index[FP_INDEX_SLOTS];
+    struct fp_entry entries[FP_PROTOCOL_COUNT][FP_PORTS];
+};
+
+static_assert(sizeof(struct fp_lock_area) == 128, "a format");
+static_assert(sizeof(struct fp_label) == 80, "a format");
+static_assert(sizeof(struct fp_entry) == 48, "a format");
+static_assert(sizeof(struct fp_cursor) == 16, "a format");
+static_assert(offsetof(struct fp_header, reach) == 80, "a format");
+static_assert(sizeof(struct fp_header) == 144, "a format");
+static_assert(offsetof(struct fp_segment, locks) == 144, "a format");
+static_assert(offsetof(struct fp_segment, names) == 656, "a format");
+static_assert(offsetof(struct fp_segment, cursors) == 656 + 1024 * 80, "a format");
+static_assert(offsetof(struct fp_segment, taken) == 98960, "a format");
+static_assert(offsetof(struct fp_segment, sessions) == 98960 + 4 * 8192, "a format");
+static_assert(offsetof(struct fp_segment, index) == 131728 + 16384 * 80, "a format");
+static_assert(offsetof(struct fp_segment, entries) == 1442448 + 131072 * 8, "a format");
+static_assert(sizeof(struct fp_segment) == 2491024 + 131072 * 48, "a format");
+static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics that need a lock of the process cannot be shared");
+
+#endif

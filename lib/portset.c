@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#include "portset.h"
+
+#include <string.h>
+
+void fp_portset_add(struct fp_portset *set, uint16_t from, uint16_t to) {
+    unsigned first = from / 64, last = to / 64;
+    uint64_t head = UINT64_MAX << (from % 64);    /* from `from` to the end of its word */
+    uint64_t tail = UINT64_MAX >> (63 - to % 64); /* from the start of its word to `to` */
+
+    if (first == last) {
+        set->words[first] |= head & tail;
+        return;
+    }
+    set->words[first] |= head;
+    for (unsigned word = first + 1; word < last; word++)
+        set->words[word] = UINT64_MAX;
+    set->words[last] |= tail;
+}
+
+bool fp_portset_empty(const struct fp_portset *set) {
+    for (unsigned word = 0; word < FP_WORDS; word++)
+        if (set->words[word] != 0)
+            return false;
+    return true;
+}
+
+/* Refused at the first digit that leads beyond 65535, so that no length of text makes the number wrap. */
+static bool read_port(const char **text, uint16_t *port) {
+    const char *digit = *text;
+    unsigned number = 0;
+
+    for (; *digit >= '0' && *digit <= '9'; digit++) {
+        number = number * 10 + (unsigned)(*digit - '0');
+        if (number > UINT16_MAX)
+            return false;
+    }
+    *text = digit;
+    *port = (uint16_t)number;
+    return number != 0; /* no digit at all leaves 0, too */
+}
+
+bool fp_portset_read_range(const char **text, uint16_t *from, uint16_t *to) {
+    if (!read_port(text, from))
+        return false;
+    *to = *from;
+    if (**text != '-')
+        return true;
+    ++*text;
+    return read_port(text, to) && *from <= *to;
+}
+
+bool fp_portset_parse(struct fp_portset *set, const char *text) {
+    uint16_t from, to;
+
+    memset(set, 0, sizeof *set);
+    while (fp_portset_read_range(&text, &from, &to)) {
+        fp_portset_add(set, from, to);
+        if (*text == '\0')
+            return true;
+        if (*text++ != ',')
+            break;
+    }
+    memset(set, 0, sizeof *set); /* half a list is none */
+    return false;
+}

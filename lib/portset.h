@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A set of ports: a bitmap, so that it is searched by words and combined with the table's bitmaps as it stands.
+ * Pure memory. The one header of lib, besides freeport.h, that env/ and shim/ share.
+ */
+#ifndef FREEPORT_LIB_PORTSET_H
+#define FREEPORT_LIB_PORTSET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { FP_PORTS = 65536, FP_WORDS = FP_PORTS / 64 };
+
+struct fp_portset {
+    uint64_t words[FP_WORDS];
+};
+
+static inline bool fp_portset_has(const struct fp_portset *set, uint16_t port) {
+    return (set->words[port / 64] >> (port % 64)) & 1;
+}
+
+/* Adds from..to, both included; from <= to. */
+void fp_portset_add(struct fp_portset *set, uint16_t from, uint16_t to);
+
+bool fp_portset_empty(const struct fp_portset *set);
+
+/*
+ * Reads "PORT" or "FROM-TO" (1 to 65535, FROM <= TO, decimal digits alone, leading zeros allowed, no sign, no space) at
+ * *text and moves *text behind it. What follows is the caller's to judge. False where there is none; *text is then
+ * undefined.
+ */
+bool fp_portset_read_range(const char **text, uint16_t *from, uint16_t *to);
+
+/*
+ * Reads a whole range variable, "FROM-TO" or "PORT", several with commas, into *set, which is cleared first. False,
+ * and an empty set, where it can't be read; the empty text can't.
+ */
+bool fp_portset_parse(struct fp_portset *set, const char *text);
+
+#endif

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+#include "search.h"
+
+#include "owner.h"
+#include "table.h"
+
+/* A range is looked over once in this part of its size in searches: a few entries a search, however large it is. */
+enum { REFRESH_SHARE = 8 };
+
+void fp_search_begin(struct fp_search *search, struct fp_segment *segment, unsigned name, unsigned protocol,
+                     const struct fp_portset *range, unsigned range_size, fp_owner self) {
+    struct fp_cursor *cursor = &segment->cursors[name % FP_NAMES];
+    *search = (struct fp_search){
+        .segment = segment,
+        .range = range,
+        .range_size = range_size,
+        .protocol = protocol,
+        .self = self,
+        .cursor = cursor,
+        .serial = atomic_fetch_add_explicit(&segment->header.search, 1, memory_order_relaxed) + 1,
+        .start = (uint16_t)atomic_load_explicit(&cursor->last[protocol], memory_order_relaxed),
+    };
+    search->at = search->start;
+}
+
+void fp_search_advance(struct fp_search *search, uint16_t port) {
+    atomic_store_explicit(&search->cursor->last[search->protocol], port, memory_order_relaxed);
+}
+
+void fp_search_withdraw(struct fp_search *search, uint16_t port) {
+    uint32_t expected = port;
+    atomic_compare_exchange_strong(&search->cursor->last[search->protocol], &expected, search->start);
+}
+
+static uint64_t hint_word(const _Atomic uint64_t *words, unsigned word) {
+    return atomic_load_explicit(&words[word], memory_order_relaxed);
+}
+
+/* The ports of one word that this kind may be among. */
+static uint64_t candidates(const struct fp_search *search, unsigned word) {
+    const struct fp_segment *segment = search->segment;
+    uint64_t taken = hint_word(segment->taken[search->protocol], word);
+    uint64_t held = hint_word(segment->held[search->protocol], word);
+    uint64_t range = search->range->words[word];
+    switch (search->kind) {
+    case FP_KIND_FRESH:
+        if (search->twin)
+            range &= search->twin->words[word] & ~hint_word(segment->taken[!search->protocol], word);
+        return range & ~taken;
+    case FP_KIND_LEFT:
+    case FP_KIND_IDLE:
+        return range & taken & ~held;
+    default:
+        return range & held;
+    }
+}
+
+/*
+ * The first candidate behind `after`, up to and with `last`; 0 where there is none. Port 0 is in no range.
+ */
+static uint32_t scan(const struct fp_search *search, uint32_t after, uint32_t last) {
+    for (uint32_t port = after + 1; port <= last; port = (port / 64 + 1) * 64) {
+        uint64_t bits = candidates(search, port / 64) & (~UINT64_C(0) << (port % 64));
+        if (bits) {
+            port = port / 64 * 64 + (uint32_t)__builtin_ctzll(bits);
+            return port <= last ? port : 0;
+        }
+    }
+    return 0;
+}
+
+/* Whether a candidate is of the kind that is looked for. */
+static bool fits(const struct fp_search *search, uint16_t port) {
+    struct fp_entry *entry = fp_entry_at(search->segment, search->protocol, port);
+    fp_owner owner = atomic_load_explicit(&entry->owner, memory_order_relaxed);
+    fp_meaning meaning = atomic_load_explicit(&entry->meaning, memory_order_relaxed);
+    bool sentinel = fp_is_sentinel(meaning);
+    if (fp_patience_serial(atomic_load_explicit(&entry->patience, memory_order_relaxed)) == search->serial)
+        return false;
+    switch (search->kind) {
+    case FP_KIND_FRESH:
+        if (owner == 0)
+            return true;
+        if (!sentinel && (owner == search->self || fp_owner_gone_quick(owner)))
+            return true;
+        /* The hint was wrong: its owner is there, or was killed before it could set the hint. */
+        fp_hint_set(search->segment->taken[search->protocol], port);
+        if (sentinel || fp_state(meaning) == FP_RESERVED)
+            fp_hint_set(search->segment->held[search->protocol], port);
+        return false;
+    case FP_KIND_LEFT:
+        return !sentinel && fp_state(meaning) != FP_RESERVED && (owner == search->self || fp_owner_gone_quick(owner));
+    case FP_KIND_IDLE:
+        return !sentinel && owner != 0 && owner != search->self && fp_state(meaning) != FP_CLAIMED;
+    case FP_KIND_BUSY:
+        return !sentinel &&
+               ((fp_state(meaning) != FP_RESERVED && fp_state(meaning) != FP_CLAIMED) || fp_owner_gone_quick(owner));
+    case FP_KIND_SENTINEL_LEFT:
+        return sentinel && fp_owner_gone_quick(owner);
+    default:
+        return sentinel && !fp_owner_gone_quick(owner);
+    }
+}
+
+/*
+ * Looks over what is not to be had at first glance: what was busy gets another chance when its patience is over, and
+ * what belongs to somebody who is gone is fresh again. Sentinels stay with their session.
+ */
+static void refresh(struct fp_search *search) {
+    struct fp_segment *segment = search->segment;
+    unsigned protocol = search->protocol;
+    uint32_t turn = atomic_fetch_add_explicit(&segment->header.turn, 1, memory_order_relaxed) + 1;
+    fp_owner known = 0;
+    bool known_gone = false;
+    for (unsigned word = 0; word < FP_WORDS; word++) {
+        uint64_t bits = search->range->words[word] & hint_word(segment->taken[protocol], word);
+        for (; bits; bits &= bits - 1) {
+            uint16_t port = (uint16_t)(word * 64 + (unsigned)__builtin_ctzll(bits));
+            struct fp_entry *entry = fp_entry_at(segment, protocol, port);
+            uint64_t patience = atomic_load_explicit(&entry->patience, memory_order_relaxed);
+            fp_owner owner = atomic_load_explicit(&entry->owner, memory_order_relaxed);
+            if (owner == search->self || !fp_patience_over(patience, turn) ||
+                fp_is_sentinel(atomic_load_explicit(&entry->meaning, memory_order_relaxed)))
+                continue;
+            if (owner != known) {
+                known = owner;
+                known_gone = owner == 0 || fp_owner_gone_quick(owner);
+            }
+            if (known_gone || owner == 0) {
+                fp_hint_clear(segment->taken[protocol], port);
+                fp_hint_clear(segment->held[protocol], port);
+            } else {
+                atomic_store_explicit(&entry->patience, fp_patience_more(patience, turn, 0), memory_order_relaxed);
+            }
+        }
+    }
+}
+
+static bool refresh_due(struct fp_search *search) {
+    _Atomic uint32_t *refreshed = &search->cursor->refreshed[search->protocol];
+    uint32_t since = search->serial - atomic_load_explicit(refreshed, memory_order_relaxed);
+    if (search->refreshed || since < search->range_size / REFRESH_SHARE)
+        return false;
+    atomic_store_explicit(refreshed, search->serial, memory_order_relaxed);
+    search->refreshed = true;
+    return true;
+}
+
+/* Once round for the kind at hand: behind the last assigned port to the top, then from the bottom up to it. */
+static uint16_t next_of_kind(struct fp_search *search) {
+    for (;;) {
+        uint32_t port = scan(search, search->at, search->wrapped ? search->start : FP_PORTS - 1);
+        if (port != 0) {
+            search->at = port;
+            if (fits(search, (uint16_t)port))
+                return (uint16_t)port;
+            continue;
+        }
+        if (search->wrapped)
+            return 0;
+        if (search->kind == FP_KIND_FRESH && refresh_due(search)) {
+            refresh(search);
+            search->at = search->start;
+            continue;
+        }
+        search->wrapped = true;
+        search->at = 0;
+    }
+}
+
+uint16_t fp_search_next(struct fp_search *search) {
+    for (; search->kind < FP_KINDS; search->kind++) {
+        uint16_t port = next_of_kind(search);
+        if (port != 0)
+            return port;
+        if (search->twin)
+            return 0; /* a port that is fresh for both protocols, or none */
+        search->at = search->start;
+        search->wrapped = false;
+    }
+    return 0;
+}

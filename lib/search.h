@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which port to try next: next after the last assigned one of the name, round the range, by words of the hints.
+ *
+ * A search goes round the range once for each kind of port, the best kind first, and offers a port at most once as long
+ * as the caller says which ones were refused (fp_entry_refused). It is bounded by the range, whatever the hints say.
+ */
+#ifndef FREEPORT_LIB_SEARCH_H
+#define FREEPORT_LIB_SEARCH_H
+
+#include "layout.h"
+
+#include <stdbool.h>
+
+enum fp_kind {
+    FP_KIND_FRESH,         /* nobody's, as far as known */
+    FP_KIND_LEFT,          /* our own from before, or of somebody who is gone */
+    FP_KIND_IDLE,          /* of a process that is there: it may have closed it */
+    FP_KIND_BUSY,          /* found busy before; it may have come free */
+    FP_KIND_SENTINEL_LEFT, /* a sentinel's whose process is gone: its session may come back to it */
+    FP_KIND_SENTINEL,      /* a sentinel's: only where nothing else is to be had */
+    FP_KINDS
+};
+
+struct fp_search {
+    struct fp_segment *segment;
+    const struct fp_portset *range;
+    const struct fp_portset *twin; /* the other protocol's range where the port has to be fresh there too, or NULL */
+    unsigned range_size;
+    unsigned protocol;
+    fp_owner self;
+    struct fp_cursor *cursor;
+    uint32_t serial;
+    unsigned kind;
+    uint16_t start; /* the last assigned port: where the round begins and ends */
+    uint32_t at;    /* the port last offered in this round */
+    bool wrapped, refreshed;
+};
+
+void fp_search_begin(struct fp_search *search, struct fp_segment *segment, unsigned name, unsigned protocol,
+                     const struct fp_portset *range, unsigned range_size, fp_owner self);
+
+/* The next port worth a try; 0 when the round is over for every kind. Under the lock where possible. */
+uint16_t fp_search_next(struct fp_search *search);
+
+/* Moves the name's sequence to a port; and back from it, where it came to nothing and nobody went on since. */
+void fp_search_advance(struct fp_search *search, uint16_t port);
+void fp_search_withdraw(struct fp_search *search, uint16_t port);
+
+#endif

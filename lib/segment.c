@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+#include "segment.h"
+
+#include "lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Where shm_open(3) of glibc and musl keeps its objects; used as a directory, since shm_open can't link. */
+#define SHM_DIRECTORY "/dev/shm"
+#define DEFAULT_PREFIX "/freeport-"
+
+enum { PATH_BYTES = sizeof SHM_DIRECTORY + NAME_MAX + 2 };
+
+enum { OPEN_TRIES = 8, REPLACE_TRIES = 50 };
+
+static char *append_text(char *at, const char *text) {
+    while (*text)
+        *at++ = *text++;
+    *at = 0;
+    return at;
+}
+
+static char *append_number(char *at, uint64_t number) {
+    char digits[20];
+    int n = 0;
+    do {
+        digits[n++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    while (n > 0)
+        *at++ = digits[--n];
+    *at = 0;
+    return at;
+}
+
+bool fp_segment_name_ok(const char *name) {
+    size_t length = strnlen(name, NAME_MAX + 2);
+    return name[0] == '/' && length >= 2 && length <= NAME_MAX && !strchr(name + 1, '/') && strcmp(name, "/.") != 0 &&
+           strcmp(name, "/..") != 0;
+}
+
+/* One for each user and network namespace: a port of another namespace is no conflict. */
+static void default_name(char *name) {
+    struct stat st;
+    uint64_t network = stat("/proc/self/ns/net", &st) == 0 ? (uint64_t)st.st_ino : 0;
+    char *at = append_text(name, DEFAULT_PREFIX);
+    at = append_number(at, geteuid());
+    at = append_text(at, "-");
+    append_number(at, network);
+}
+
+static int open_error(int error) {
+    switch (error) {
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOENT:
+    case EROFS:
+    case EACCES:
+    case ENOSPC:
+        return -error;
+    case EPERM:
+        return -EACCES;
+    case EDQUOT:
+        return -ENOSPC;
+    case ENOTDIR:
+        return -ENOENT;
+    default: /* ELOOP, EISDIR, ENXIO: whatever has the name, it is no segment */
+        return -EPROTO;
+    }
+}
+
+static int map(int fd, struct fp_segment **out, struct fp_segment_facts *facts) {
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return open_error(errno);
+    void *memory = mmap(NULL, sizeof(struct fp_segment), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED)
+        return -ENOMEM;
+    facts->device = st.st_dev;
+    facts->inode = st.st_ino;
+    facts->owner = st.st_uid;
+    facts->mode = st.st_mode & 07777;
+    madvise(memory, sizeof(struct fp_segment), MADV_DONTDUMP);
+    *out = memory;
+    return 0;
+}
+
+static void stamp(struct fp_segment *segment) {
+    struct fp_header *header = &segment->header;
+    header->version = FP_VERSION;
+    header->header_bytes = sizeof *header;
+    header->segment_bytes = sizeof *segment;
+    header->entry_bytes = sizeof(struct fp_entry);
+    header->label_bytes = sizeof(struct fp_label);
+    header->names = FP_NAMES;
+    header->sessions = FP_SESSIONS;
+    header->index_slots = FP_INDEX_SLOTS;
+    header->locks = FP_LOCKS;
+    fp_lock_prepare(segment);
+    atomic_thread_fence(memory_order_release);
+    header->magic = FP_MAGIC;
+}
+
+static bool stamped_right(const struct fp_header *header) {
+    return header->magic == FP_MAGIC && header->version == FP_VERSION && header->header_bytes == sizeof *header &&
+           header->segment_bytes == sizeof(struct fp_segment) && header->entry_bytes == sizeof(struct fp_entry) &&
+           header->label_bytes == sizeof(struct fp_label) && header->names == FP_NAMES &&
+           header->sessions == FP_SESSIONS && header->index_slots == FP_INDEX_SLOTS && header->locks == FP_LOCKS;
+}
+
+/* A descriptor of an object without a name or, where the file system has no such thing, with a name to be removed. */
+static int open_unnamed(char temporary[static PATH_BYTES], mode_t mode) {
+    temporary[0] = 0;
+    int fd = open(SHM_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
+        return fd;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    char *at = append_text(temporary, SHM_DIRECTORY "/.freeport-");
+    at = append_number(at, (uint64_t)getpid());
+    at = append_text(at, "-");
+    append_number(at, (uint64_t)now.tv_nsec);
+    return open(temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, mode);
+}
+
+/* Gives the finished object its name. -EEXIST where somebody else's was there first. */
+static int publish(int fd, const char *temporary, const char *path) {
+    if (temporary[0])
+        return link(temporary, path) == 0 ? 0 : -errno;
+    char self[32];
+    char *at = append_text(self, "/proc/self/fd/");
+    append_number(at, (uint64_t)fd);
+    if (linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0)
+        return 0;
+    if (errno != EEXIST && linkat(fd, "", AT_FDCWD, path, AT_EMPTY_PATH) == 0)
+        return 0;
+    return -errno;
+}
+
+static int fill(int fd, mode_t mode) {
+    struct rlimit limit;
+    /* Past the limit the kernel would send SIGXFSZ, which ends a program. */
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < sizeof(struct fp_segment))
+        return -EFBIG;
+    if (fchmod(fd, mode) != 0) /* the umask is the program's, the mode the user's */
+        return open_error(errno);
+    /* With all pages in place, a full /dev/shm is an error now and not a SIGBUS later. */
+    if (fallocate(fd, 0, 0, sizeof(struct fp_segment)) == 0)
+        return 0;
+    if (errno != EOPNOTSUPP && errno != ENOSYS)
+        return open_error(errno);
+    return ftruncate(fd, sizeof(struct fp_segment)) == 0 ? 0 : open_error(errno);
+}
+
+static int create(const char *path, mode_t mode, struct fp_segment **out, struct fp_segment_facts *facts) {
+    char temporary[PATH_BYTES];
+    int fd = open_unnamed(temporary, mode);
+    if (fd < 0)
+        return open_error(errno);
+    int error = fill(fd, mode);
+    if (error == 0)
+        error = map(fd, out, facts);
+    if (error == 0 && *out) {
+        stamp(*out);
+        error = publish(fd, temporary, path);
+        if (error != 0) {
+            fp_segment_close(*out);
+            if (error != -EEXIST)
+                error = open_error(-error);
+        }
+    }
+    if (temporary[0])
+        unlink(temporary);
+    close(fd);
+    return error;
+}
+
+static void pause_ms(long ms) {
+    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&time, NULL);
+}
+
+/*
+ * Takes a damaged segment's name away, so that a sound one can have it. The file lock of the damaged object makes it
+ * happen once: whoever comes later finds that the name no longer stands for it. 0: look again.
+ */
+static int discard(int fd, const char *path, const struct stat *damaged) {
+    int tries = 0;
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (++tries == REPLACE_TRIES)
+            return -EPROTO;
+        pause_ms(5);
+    }
+    struct stat now;
+    if (stat(path, &now) == 0 && now.st_dev == damaged->st_dev && now.st_ino == damaged->st_ino && unlink(path) != 0)
+        return open_error(errno);
+    return 0;
+}
+
+enum verdict { SOUND, DAMAGED, FOREIGN };
+
+/* A damaged segment is one that says it is ours, or has a name that only we give. Anything else is somebody's. */
+static enum verdict judge(int fd, const struct stat *st, struct fp_segment **out, struct fp_segment_facts *facts,
+                          int *error) {
+    struct fp_header header;
+    *error = 0;
+    ssize_t length = pread(fd, &header, sizeof header, 0);
+    bool whole = length == (ssize_t)sizeof header;
+    if (whole && st->st_size == (off_t)sizeof(struct fp_segment) && stamped_right(&header)) {
+        *error = map(fd, out, facts);
+        return SOUND;
+    }
+    bool magic = length >= (ssize_t)sizeof header.magic && header.magic == FP_MAGIC;
+    if (magic && whole && header.version != FP_VERSION)
+        return FOREIGN;
+    return magic || strncmp(facts->name, DEFAULT_PREFIX, strlen(DEFAULT_PREFIX)) == 0 ? DAMAGED : FOREIGN;
+}
+
+static bool trusted(const struct fp_segment_request *request, uid_t owner) {
+    return owner == geteuid() || owner == 0 || (request->trusted_owner != (uid_t)-1 && owner == request->trusted_owner);
+}
+
+/* 0 with *out; 0 without where the caller has to look again; -ENOENT where there is none. */
+static int open_existing(const char *path, const struct fp_segment_request *request, struct fp_segment **out,
+                         struct fp_segment_facts *facts) {
+    struct stat st;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        int error = errno;
+        if (error != ENOENT && lstat(path, &st) == 0) {
+            facts->owner = st.st_uid;
+            facts->mode = st.st_mode & 07777;
+        }
+        return open_error(error);
+    }
+    int error = -EPROTO;
+    if (fstat(fd, &st) == 0) {
+        facts->owner = st.st_uid;
+        facts->mode = st.st_mode & 07777;
+        if (!trusted(request, st.st_uid)) {
+            error = -EPERM;
+        } else if (S_ISREG(st.st_mode)) {
+            enum verdict verdict = judge(fd, &st, out, facts, &error);
+            if (verdict == FOREIGN)
+                error = -EPROTO;
+            if (verdict == DAMAGED) {
+                error = discard(fd, path, &st);
+                facts->replaced = error == 0;
+            }
+        }
+    }
+    close(fd);
+    return error;
+}
+
+int fp_segment_open(const struct fp_segment_request *request, struct fp_segment **out, struct fp_segment_facts *facts) {
+    char path[PATH_BYTES];
+    *out = NULL;
+    facts->owner = (uid_t)-1;
+    facts->mode = 0;
+    facts->device = 0;
+    facts->inode = 0;
+    facts->replaced = false;
+    if (request->name && request->name[0])
+        append_text(facts->name, request->name);
+    else
+        default_name(facts->name);
+    append_text(append_text(path, SHM_DIRECTORY), facts->name);
+
+    int error = -EPROTO;
+    for (int tries = 0; tries < OPEN_TRIES; tries++) {
+        error = open_existing(path, request, out, facts);
+        if (error == 0 && !*out)
+            continue; /* a damaged one has just been thrown away */
+        if (error != -ENOENT || request->existing_only)
+            break;
+        error = create(path, request->mode, out, facts);
+        if (error != -EEXIST)
+            break;
+        error = -EPROTO; /* somebody else's is there: theirs, then */
+    }
+    if (error == 0 && *out) {
+        fp_lock_prepare(*out);
+        return 0;
+    }
+    *out = NULL;
+    return error != 0 ? error : -EPROTO;
+}
+
+void fp_segment_close(struct fp_segment *segment) {
+    if (segment)
+        munmap(segment, sizeof *segment);
+}

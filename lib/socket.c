@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#include "socket.h"
+
+#include "layout.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
+/* What RFC 2133 had, and the kernel still takes: no scope id. */
+enum { OLD_SOCKADDR_IN6_BYTES = 24 };
+
+int fp_inet_protocol(int fd) {
+    int protocol;
+    socklen_t length = sizeof protocol;
+    if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) != 0)
+        return -errno;
+    switch (protocol) {
+    case IPPROTO_TCP:
+    case IPPROTO_MPTCP:
+        return FP_TCP_INDEX;
+    case IPPROTO_UDP:
+        return FP_UDP_INDEX;
+    default:
+        return -EPROTONOSUPPORT;
+    }
+}
+
+int fp_socket_protocol(const struct fp_calls *calls, int fd, struct sockaddr_storage *name) {
+    /*
+     * The name tells the family, since SO_PROTOCOL's numbers mean other things elsewhere, and whether it is bound
+     * already. A raw socket of protocol 6 or 17 counts as bound: its port reads as its protocol.
+     */
+    socklen_t length = sizeof *name;
+    if (calls->getsockname(fd, (struct sockaddr *)name, &length) != 0)
+        return -errno;
+    if (name->ss_family != AF_INET && name->ss_family != AF_INET6)
+        return -EPROTONOSUPPORT;
+    return fp_inet_protocol(fd);
+}
+
+bool fp_address_ok(const struct sockaddr *address, socklen_t length) {
+    if (length < offsetof(struct sockaddr, sa_family) + sizeof address->sa_family ||
+        length > sizeof(struct sockaddr_storage))
+        return false;
+    switch (address->sa_family) {
+    case AF_INET:
+    case AF_UNSPEC:
+        return length >= sizeof(struct sockaddr_in);
+    case AF_INET6:
+        return length >= OLD_SOCKADDR_IN6_BYTES;
+    default:
+        return false;
+    }
+}
+
+/* sin_port and sin6_port stand at the same place. */
+static_assert(offsetof(struct sockaddr_in, sin_port) == offsetof(struct sockaddr_in6, sin6_port), "one place");
+
+uint16_t fp_address_port(const struct sockaddr *address) {
+    uint16_t port;
+    memcpy(&port, (const char *)address + offsetof(struct sockaddr_in, sin_port), sizeof port);
+    return ntohs(port);
+}
+
+void fp_address_set_port(struct sockaddr *address, uint16_t port) {
+    port = htons(port);
+    memcpy((char *)address + offsetof(struct sockaddr_in, sin_port), &port, sizeof port);
+}
+
+static int get_flag(int fd, int option) {
+    int value = 0;
+    socklen_t length = sizeof value;
+    return getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0 ? value : 0;
+}
+
+static void set_flag(int fd, int option, int value) {
+    setsockopt(fd, SOL_SOCKET, option, &value, sizeof value);
+}
+
+void fp_reuse_off(int fd, struct fp_reuse *was) {
+    was->address = get_flag(fd, SO_REUSEADDR);
+    was->port = get_flag(fd, SO_REUSEPORT);
+    if (was->address)
+        set_flag(fd, SO_REUSEADDR, 0);
+    if (was->port)
+        set_flag(fd, SO_REUSEPORT, 0);
+}
+
+void fp_reuse_restore(int fd, const struct fp_reuse *was) {
+    if (was->address)
+        set_flag(fd, SO_REUSEADDR, was->address);
+    if (was->port)
+        set_flag(fd, SO_REUSEPORT, was->port);
+}
+
+static int bind_and_close(const struct fp_calls *calls, int fd, const void *address, socklen_t length) {
+    int error = calls->bind(fd, address, length) == 0 ? 0 : -errno;
+    close(fd);
+    return error;
+}
+
+int fp_probe(const struct fp_calls *calls, unsigned protocol, uint16_t port) {
+    int type = (protocol == FP_TCP_INDEX ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC;
+    int fd = socket(AF_INET6, type, 0);
+    if (fd >= 0) {
+        /* One socket for both families: a dual-stack wildcard is at odds with whoever holds the port anywhere. */
+        int off = 0;
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+        struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = in6addr_any};
+        int error = bind_and_close(calls, fd, &any, sizeof any);
+        if (error != -EADDRNOTAVAIL)
+            return error;
+    } else if (errno != EAFNOSUPPORT) {
+        return -errno;
+    }
+    /* A host without IPv6. */
+    fd = socket(AF_INET, type, 0);
+    if (fd < 0)
+        return -errno;
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(port)};
+    return bind_and_close(calls, fd, &any, sizeof any);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the allocator asks of sockets. The calls that the shim intercepts come in a table, since inside the shim the
+ * plain names would lead back to it.
+ */
+#ifndef FREEPORT_LIB_SOCKET_H
+#define FREEPORT_LIB_SOCKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct fp_calls {
+    int (*bind)(int fd, const struct sockaddr *address, socklen_t length);
+    int (*getsockname)(int fd, struct sockaddr *address, socklen_t *length);
+};
+
+/*
+ * The protocol of a TCP, MPTCP or UDP socket over IPv4 or IPv6, as an index, and its name (port 0: not bound).
+ * -EPROTONOSUPPORT for any other socket, -EBADF, -ENOTSOCK.
+ */
+int fp_socket_protocol(const struct fp_calls *calls, int fd, struct sockaddr_storage *name);
+
+/* The same for a socket that is known to be one of IPv4 or IPv6. */
+int fp_inet_protocol(int fd);
+
+/* Whether the address is one of IPv4 or IPv6 that the kernel would take: family and length. AF_UNSPEC counts as IPv4.
+ */
+bool fp_address_ok(const struct sockaddr *address, socklen_t length);
+
+uint16_t fp_address_port(const struct sockaddr *address);
+void fp_address_set_port(struct sockaddr *address, uint16_t port);
+
+/* SO_REUSEADDR and SO_REUSEPORT as the program has them. With either on, a bind that succeeds proves nothing. */
+struct fp_reuse {
+    int address, port;
+};
+
+/* Both off, for the moment of a bind; and back. */
+void fp_reuse_off(int fd, struct fp_reuse *was);
+void fp_reuse_restore(int fd, const struct fp_reuse *was);
+
+/*
+ * Whether nobody holds the port on any address, over IPv4 or IPv6: bound by a socket of our own, and closed. 0, or a
+ * negative errno: -EADDRINUSE, -EACCES, -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM.
+ */
+int fp_probe(const struct fp_calls *calls, unsigned protocol, uint16_t port);
+
+#endif

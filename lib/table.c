@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+#include "table.h"
+
+#include "owner.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <time.h>
+
+/* Labels */
+
+enum { TEXT_WORDS = FP_LABEL_BYTES / 8 };
+
+static uint64_t mix(uint64_t x) {
+    x ^= x >> 32;
+    x *= UINT64_C(0xd6e8feb86659fd93);
+    x ^= x >> 32;
+    x *= UINT64_C(0xd6e8feb86659fd93);
+    x ^= x >> 32;
+    return x;
+}
+
+static uint64_t hash_words(const uint64_t words[TEXT_WORDS]) {
+    uint64_t hash = 1;
+    for (unsigned i = 0; i < TEXT_WORDS; i++)
+        hash = mix(hash + words[i]);
+    return hash;
+}
+
+void fp_text_set(struct fp_text *text, const char *string) {
+    memset(text, 0, sizeof *text);
+    memcpy(text->words, string, strnlen(string, FP_LABEL_BYTES));
+    text->hash = hash_words(text->words);
+}
+
+bool fp_label_is(const struct fp_label *label, const struct fp_text *text) {
+    uint32_t before = atomic_load_explicit(&label->sequence, memory_order_acquire);
+    if (before == 0 || before % 2 != 0)
+        return false;
+    for (unsigned i = 0; i < TEXT_WORDS; i++)
+        if (atomic_load_explicit(&label->text[i], memory_order_relaxed) != text->words[i])
+            return false;
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&label->sequence, memory_order_relaxed) == before;
+}
+
+/* The words of a label as they stand; false where they are no whole text. */
+static bool label_words(const struct fp_label *label, uint64_t words[TEXT_WORDS]) {
+    uint32_t before = atomic_load_explicit(&label->sequence, memory_order_acquire);
+    for (unsigned i = 0; i < TEXT_WORDS; i++)
+        words[i] = atomic_load_explicit(&label->text[i], memory_order_relaxed);
+    atomic_thread_fence(memory_order_acquire);
+    return before != 0 && before % 2 == 0 && atomic_load_explicit(&label->sequence, memory_order_relaxed) == before;
+}
+
+void fp_label_read(const struct fp_label *label, char out[FP_LABEL_BYTES + 1]) {
+    uint64_t words[TEXT_WORDS];
+    out[0] = 0;
+    if (!label_words(label, words))
+        return;
+    memcpy(out, words, FP_LABEL_BYTES);
+    out[FP_LABEL_BYTES] = 0;
+    for (char *at = out; *at; at++)
+        if (*at < 0x21 || *at > 0x7e)
+            *at = '?';
+}
+
+/* Whether a slot can be written: never used, or left half written by somebody who is gone. */
+static bool label_open(struct fp_label *label) {
+    uint32_t sequence = atomic_load(&label->sequence);
+    if (sequence == 0)
+        return atomic_load(&label->writer) == 0 || fp_owner_gone_quick(atomic_load(&label->writer));
+    return sequence % 2 != 0 && fp_owner_gone_quick(atomic_load(&label->writer));
+}
+
+static bool label_write(struct fp_label *label, const struct fp_text *text, fp_owner self) {
+    fp_owner was = atomic_load(&label->writer);
+    if (!label_open(label) || !atomic_compare_exchange_strong(&label->writer, &was, self))
+        return false;
+    uint32_t sequence = atomic_load(&label->sequence) | 1;
+    atomic_store(&label->sequence, sequence);
+    for (unsigned i = 0; i < TEXT_WORDS; i++)
+        atomic_store_explicit(&label->text[i], text->words[i], memory_order_relaxed);
+    sequence++;
+    atomic_store(&label->sequence, sequence ? sequence : 2);
+    return true;
+}
+
+static int label_find(const struct fp_label *labels, unsigned first, unsigned count, const struct fp_text *text) {
+    unsigned at = (unsigned)(text->hash % (count - first));
+    for (unsigned i = first; i < count; i++, at = (at + 1) % (count - first)) {
+        const struct fp_label *label = &labels[first + at];
+        if (fp_label_is(label, text))
+            return (int)(first + at);
+        if (atomic_load_explicit(&label->sequence, memory_order_relaxed) == 0)
+            break;
+    }
+    return -ENOENT;
+}
+
+static int label_make(struct fp_label *labels, unsigned first, unsigned count, const struct fp_text *text,
+                      fp_owner self) {
+    unsigned at = (unsigned)(text->hash % (count - first));
+    for (unsigned i = first; i < count; i++, at = (at + 1) % (count - first))
+        if (label_write(&labels[first + at], text, self))
+            return (int)(first + at);
+    return -ENOSPC;
+}
+
+/*
+ * Empties every slot that no entry refers to. It happens once in thousands of new sessions, and walks the whole table.
+ * Another label of the same text may then be made nearer to its place than one that stayed: a session is known by its
+ * text, never by its slot, so that does no harm.
+ */
+static void labels_reclaim(struct fp_segment *segment, struct fp_label *labels, unsigned first, unsigned count,
+                           unsigned (*slot_of)(fp_meaning)) {
+    uint64_t used[FP_SESSIONS / 64] = {0};
+    for (unsigned protocol = 0; protocol < FP_PROTOCOL_COUNT; protocol++) {
+        for (unsigned port = 1; port < FP_PORTS; port++) {
+            const struct fp_entry *entry = &segment->entries[protocol][port];
+            if (atomic_load_explicit(&entry->owner, memory_order_relaxed) == 0)
+                continue;
+            unsigned slot = slot_of(atomic_load_explicit(&entry->meaning, memory_order_relaxed));
+            used[slot / 64] |= UINT64_C(1) << (slot % 64);
+        }
+    }
+    for (unsigned slot = first; slot < count; slot++) {
+        if ((used[slot / 64] >> (slot % 64)) & 1)
+            continue;
+        atomic_store(&labels[slot].sequence, 1);
+        for (unsigned i = 0; i < TEXT_WORDS; i++)
+            atomic_store_explicit(&labels[slot].text[i], 0, memory_order_relaxed);
+        atomic_store(&labels[slot].sequence, 0);
+        atomic_store(&labels[slot].writer, 0);
+    }
+}
+
+static int intern(struct fp_segment *segment, struct fp_label *labels, unsigned first, unsigned count,
+                  unsigned (*slot_of)(fp_meaning), const struct fp_text *text, fp_owner self) {
+    int slot = label_find(labels, first, count, text);
+    if (slot < 0)
+        slot = label_make(labels, first, count, text, self);
+    if (slot < 0) {
+        labels_reclaim(segment, labels, first, count, slot_of);
+        slot = label_make(labels, first, count, text, self);
+    }
+    return slot;
+}
+
+int fp_intern_name(struct fp_segment *segment, const struct fp_text *text, fp_owner self) {
+    return intern(segment, segment->names, 0, FP_NAMES, fp_name, text, self);
+}
+
+int fp_intern_session(struct fp_segment *segment, const struct fp_text *text, fp_owner self) {
+    return intern(segment, segment->sessions, 1, FP_SESSIONS, fp_session, text, self);
+}
+
+/* The index */
+
+enum { PORT_BITS = 16 };
+
+static uint64_t key_hash(uint64_t session_hash, unsigned protocol, uint16_t sentinel) {
+    return mix(session_hash ^ mix(((uint64_t)protocol << 16) + sentinel + 1));
+}
+
+static uint64_t tag_of(uint64_t hash) {
+    return hash & ~(uint64_t)0xffff;
+}
+
+static unsigned place_of(uint64_t hash, unsigned distance) {
+    return (unsigned)((hash + distance) % FP_INDEX_SLOTS);
+}
+
+static unsigned reach_of(const struct fp_segment *segment) {
+    uint32_t reach = atomic_load_explicit(&segment->header.reach, memory_order_acquire);
+    return reach < FP_INDEX_SLOTS ? reach : FP_INDEX_SLOTS - 1;
+}
+
+static bool entry_stands_for(const struct fp_segment *segment, const struct fp_text *session, unsigned protocol,
+                             uint16_t port, uint16_t sentinel, fp_meaning *meaning) {
+    *meaning = atomic_load(&segment->entries[protocol][port].meaning);
+    return fp_is_sentinel(*meaning) && fp_requested(*meaning) == sentinel &&
+           fp_label_is(&segment->sessions[fp_session(*meaning)], session);
+}
+
+uint16_t fp_index_find(const struct fp_segment *segment, const struct fp_text *session, unsigned protocol,
+                       uint16_t sentinel, fp_meaning *meaning) {
+    uint64_t hash = key_hash(session->hash, protocol, sentinel);
+    unsigned reach = reach_of(segment);
+    for (unsigned distance = 0; distance <= reach; distance++) {
+        uint64_t slot = atomic_load_explicit(&segment->index[place_of(hash, distance)], memory_order_acquire);
+        if (slot == 0)
+            break;
+        uint16_t port = (uint16_t)slot;
+        if (tag_of(slot) == tag_of(hash) && entry_stands_for(segment, session, protocol, port, sentinel, meaning))
+            return port;
+    }
+    return 0;
+}
+
+/* Whether an entry still stands for what a slot's tag says; a slot that doesn't is as good as empty. */
+static bool slot_live(const struct fp_segment *segment, uint64_t slot) {
+    for (unsigned protocol = 0; protocol < FP_PROTOCOL_COUNT; protocol++) {
+        fp_meaning meaning = atomic_load(&segment->entries[protocol][(uint16_t)slot].meaning);
+        uint64_t words[TEXT_WORDS];
+        if (fp_is_sentinel(meaning) && label_words(&segment->sessions[fp_session(meaning)], words) &&
+            tag_of(key_hash(hash_words(words), protocol, fp_requested(meaning))) == tag_of(slot))
+            return true;
+    }
+    return false;
+}
+
+void fp_index_add(struct fp_segment *segment, const struct fp_text *session, unsigned protocol, uint16_t sentinel,
+                  uint16_t port) {
+    uint64_t hash = key_hash(session->hash, protocol, sentinel);
+    for (unsigned distance = 0; distance < FP_INDEX_SLOTS; distance++) {
+        _Atomic uint64_t *place = &segment->index[place_of(hash, distance)];
+        uint64_t slot = atomic_load(place);
+        if (slot != 0 && tag_of(slot) != tag_of(hash) && slot_live(segment, slot))
+            continue;
+        /* The reach first: a reader that sees the slot has to be willing to go as far. */
+        uint32_t reach = atomic_load(&segment->header.reach);
+        while (reach < distance && !atomic_compare_exchange_weak(&segment->header.reach, &reach, distance)) {
+        }
+        if (atomic_compare_exchange_strong(place, &slot, tag_of(hash) | port))
+            return;
+        distance--; /* somebody else's just now: look at this place again */
+    }
+}
+
+uint16_t fp_sentinel_behind(const struct fp_segment *segment, const struct fp_text *session, unsigned protocol,
+                            uint16_t port) {
+    fp_meaning meaning = atomic_load_explicit(&segment->entries[protocol][port].meaning, memory_order_acquire);
+    if (!fp_is_sentinel(meaning) || !fp_label_is(&segment->sessions[fp_session(meaning)], session))
+        return 0;
+    return fp_requested(meaning);
+}
+
+/* Entries */
+
+static bool hold_back(fp_meaning meaning) {
+    return fp_is_sentinel(meaning) || fp_state(meaning) == FP_RESERVED;
+}
+
+static void mark(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_meaning meaning) {
+    fp_hint_set(segment->taken[protocol], port);
+    if (hold_back(meaning))
+        fp_hint_set(segment->held[protocol], port);
+    else
+        fp_hint_clear(segment->held[protocol], port);
+}
+
+bool fp_entry_claim(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_owner was, fp_owner self,
+                    fp_meaning meaning) {
+    struct fp_entry *entry = fp_entry_at(segment, protocol, port);
+    if (!atomic_compare_exchange_strong(&entry->owner, &was, self))
+        return false;
+    /* Killed here: an entry that still means what it meant, of an owner that is gone. */
+    atomic_store(&entry->meaning, meaning);
+    mark(segment, protocol, port, meaning);
+    return true;
+}
+
+void fp_entry_take(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_owner self, fp_meaning meaning) {
+    struct fp_entry *entry = fp_entry_at(segment, protocol, port);
+    atomic_store(&entry->owner, self);
+    atomic_store(&entry->meaning, meaning);
+    mark(segment, protocol, port, meaning);
+}
+
+void fp_entry_record(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_meaning meaning,
+                     const struct sockaddr *address) {
+    struct fp_entry *entry = fp_entry_at(segment, protocol, port);
+    uint64_t words[2] = {0, 0};
+    uint32_t family = 0;
+    if (address && (address->sa_family == AF_INET || address->sa_family == AF_UNSPEC)) {
+        family = AF_INET;
+        memcpy(words, &((const struct sockaddr_in *)(const void *)address)->sin_addr, sizeof(struct in_addr));
+    } else if (address && address->sa_family == AF_INET6) {
+        family = AF_INET6;
+        memcpy(words, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, sizeof(struct in6_addr));
+    }
+    struct timespec now = {0};
+    clock_gettime(CLOCK_REALTIME, &now);
+    atomic_store_explicit(&entry->since, (uint32_t)now.tv_sec, memory_order_relaxed);
+    atomic_store_explicit(&entry->family, family, memory_order_relaxed);
+    atomic_store_explicit(&entry->address[0], words[0], memory_order_relaxed);
+    atomic_store_explicit(&entry->address[1], words[1], memory_order_relaxed);
+    atomic_store_explicit(&entry->patience, 0, memory_order_relaxed);
+    atomic_store(&entry->meaning, meaning);
+    mark(segment, protocol, port, meaning);
+}
+
+void fp_entry_leave(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_owner owner, fp_meaning left) {
+    struct fp_entry *entry = fp_entry_at(segment, protocol, port);
+    fp_meaning meaning = atomic_load(&entry->meaning);
+    /* The owner first: whoever took the port meanwhile keeps it, and from here on nothing of theirs is overwritten. */
+    if (atomic_compare_exchange_strong(&entry->owner, &owner, 0))
+        atomic_compare_exchange_strong(&entry->meaning, &meaning, left);
+}
+
+void fp_entry_release(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_owner owner) {
+    fp_hint_clear(segment->held[protocol], port);
+    fp_hint_clear(segment->taken[protocol], port);
+    fp_entry_leave(segment, protocol, port, owner, 0);
+}
+
+enum { LONGEST_PATIENCE = 8 }; /* as a power of two, in turns */
+
+bool fp_patience_over(uint64_t patience, uint32_t turn) {
+    uint32_t due = (uint32_t)(patience >> 8) & 0xffffff;
+    uint32_t left = (due - turn) & 0xffffff;
+    return left == 0 || left > (1 << LONGEST_PATIENCE); /* the turn, or anything that can't be right */
+}
+
+uint64_t fp_patience_more(uint64_t patience, uint32_t turn, uint32_t serial) {
+    unsigned exponent = (unsigned)(patience & 0xff);
+    if (exponent > LONGEST_PATIENCE)
+        exponent = LONGEST_PATIENCE;
+    uint64_t due = (turn + (1u << exponent)) & 0xffffff;
+    if (exponent < LONGEST_PATIENCE)
+        exponent++;
+    return exponent | (due << 8) | ((uint64_t)serial << 32);
+}
+
+void fp_entry_refused(struct fp_segment *segment, unsigned protocol, uint16_t port, uint32_t serial,
+                      fp_owner claimant) {
+    struct fp_entry *entry = fp_entry_at(segment, protocol, port);
+    uint32_t turn = atomic_load_explicit(&segment->header.turn, memory_order_relaxed);
+    uint64_t patience = atomic_load_explicit(&entry->patience, memory_order_relaxed);
+    atomic_store_explicit(&entry->patience, fp_patience_more(patience, turn, serial), memory_order_relaxed);
+    fp_hint_set(segment->taken[protocol], port);
+    fp_hint_set(segment->held[protocol], port);
+    if (claimant)
+        fp_entry_leave(segment, protocol, port, claimant, fp_meaning_of(FP_BUSY, 0, 0, 0));
+}

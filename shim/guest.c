@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+#include "guest.h"
+
+#include "log.h"
+#include "report.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct fp_guest fp_guest;
+
+static const char *from_environment(const char *variable, void *context) {
+    (void)context;
+    return secure_getenv(variable);
+}
+
+static void complain(const struct fp_settings *settings, const char *variable, const char *value, const char *expected,
+                     void *context) {
+    (void)context;
+    struct fp_line line;
+    if (!fp_log_begin(&line, settings, FP_LOG_ERROR))
+        return;
+    fp_line_text(&line, variable);
+    fp_line_text(&line, "=");
+    char shown[201]; /* the line has room for what is expected, too */
+    size_t length = strnlen(value, sizeof shown - 1);
+    for (size_t i = 0; i < length; i++)
+        shown[i] = (char)(value[i] < 0x20 || value[i] == 0x7f ? '?' : value[i]);
+    shown[length] = 0;
+    fp_line_text(&line, shown);
+    fp_line_text(&line, value[length] ? "...: expected " : ": expected ");
+    fp_line_text(&line, expected);
+    fp_line_text(&line, "; until it is mended, managed binds fail with EINVAL");
+    fp_log_end(&line);
+}
+
+/* Children find what this process made up or found out. setenv() allocates: here, and in no hook. */
+static void hand_down(const char *variable, const struct fp_line *value) {
+    char text[sizeof value->text];
+    memcpy(text, value->text, value->length);
+    text[value->length] = 0;
+    setenv(variable, text, 1);
+}
+
+/* A session is a process tree unless it is named: the first process makes one up. */
+static void start_session(struct fp_settings *settings) {
+    if (settings->session[0])
+        return;
+    struct timespec now = {0};
+    clock_gettime(CLOCK_REALTIME, &now);
+    struct fp_line name = {.length = 0};
+    fp_line_number(&name, (uint64_t)getpid());
+    fp_line_text(&name, "-");
+    fp_line_hex(&name, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+    memcpy(settings->session, name.text, name.length);
+    settings->session[name.length] = 0;
+    hand_down("FREEPORT_SESSION", &name);
+}
+
+static void explain(const struct fp_settings *settings, const struct fp_segment_facts *facts, int error) {
+    struct fp_line line;
+    if (!fp_log_begin(&line, settings, FP_LOG_ERROR))
+        return;
+    fp_line_text(&line, "FREEPORT_SEGMENT ");
+    fp_line_text(&line, facts->name);
+    if (facts->owner != (uid_t)-1) {
+        fp_line_text(&line, " (of user ");
+        fp_line_number(&line, facts->owner);
+        fp_line_text(&line, ")");
+    }
+    fp_line_text(&line, ": ");
+    fp_line_text(&line, freeport_strerror(error));
+    switch (error) {
+    case -EACCES:
+        fp_line_text(&line, "; create it with FREEPORT_SEGMENT_MODE=0666, or name another in FREEPORT_SEGMENT");
+        break;
+    case -EPERM:
+        fp_line_text(&line, "; name another in FREEPORT_SEGMENT");
+        break;
+    case -EPROTO:
+        fp_line_text(&line, "; end its processes and remove it from /dev/shm, or name another in FREEPORT_SEGMENT");
+        break;
+    case -ENOSPC:
+    case -ENOENT:
+    case -EROFS:
+        fp_line_text(&line, "; /dev/shm has to be a writable tmpfs with 9 MB to spare");
+        break;
+    default:
+        break;
+    }
+    fp_line_text(&line, "; until then, managed binds fail with EINVAL");
+    fp_log_end(&line);
+}
+
+static bool start_segment(struct fp_guest *guest) {
+    struct fp_settings *settings = &guest->settings;
+    struct fp_segment_request request = {
+        .name = settings->segment,
+        .mode = settings->segment_mode,
+        .trusted_owner = settings->segment_owner,
+    };
+    int error = fp_segment_open(&request, &guest->handle.segment, &guest->handle.facts);
+    if (error != 0) {
+        explain(settings, &guest->handle.facts, error);
+        return false;
+    }
+    struct fp_line line = {.length = 0};
+    if (!settings->segment[0]) {
+        fp_line_text(&line, guest->handle.facts.name);
+        hand_down("FREEPORT_SEGMENT", &line);
+        line.length = 0;
+    }
+    if (settings->segment_owner == (uid_t)-1) {
+        fp_line_number(&line, guest->handle.facts.owner);
+        hand_down("FREEPORT_SEGMENT_OWNER", &line);
+    }
+    if (guest->handle.facts.replaced && fp_log_begin(&line, settings, FP_LOG_WARN)) {
+        fp_line_text(&line, "segment ");
+        fp_line_text(&line, guest->handle.facts.name);
+        fp_line_text(&line, " was damaged, and has been replaced by a fresh one");
+        fp_log_end(&line);
+    }
+    return true;
+}
+
+static enum fp_phase start(struct fp_guest *guest, const struct fp_calls *calls) {
+    struct fp_settings *settings = &guest->settings;
+    fp_log_start();
+    if (!fp_settings_read(settings, from_environment, complain, NULL))
+        return FP_PHASE_INERT;
+    start_session(settings);
+    fp_report_start(settings);
+    guest->handle.calls = calls;
+    struct freeport_config config = {
+        .name = settings->name,
+        .tcp = settings->range[FP_TCP][0] ? settings->range[FP_TCP] : NULL,
+        .udp = settings->range[FP_UDP][0] ? settings->range[FP_UDP] : NULL,
+        .session = settings->session,
+    };
+    if (settings->bad || fp_configure(&guest->handle, &config) != 0)
+        return FP_PHASE_REFUSING;
+    return start_segment(guest) ? FP_PHASE_ACTIVE : FP_PHASE_REFUSING;
+}
+
+void fp_guest_start(const struct fp_calls *calls) {
+    int unstarted = FP_PHASE_UNSTARTED;
+    if (!atomic_compare_exchange_strong(&fp_guest.phase, &unstarted, FP_PHASE_STARTING))
+        return;
+    int saved = errno;
+    atomic_store_explicit(&fp_guest.phase, start(&fp_guest, calls), memory_order_release);
+    errno = saved;
+}

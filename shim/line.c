@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+#include "line.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+static void put(struct fp_line *line, char c) {
+    if (line->length < sizeof line->text - 1) /* the last byte is the newline's */
+        line->text[line->length++] = c;
+}
+
+void fp_line_text(struct fp_line *line, const char *text) {
+    while (*text)
+        put(line, *text++);
+}
+
+static void put_number(struct fp_line *line, uint64_t number, unsigned base) {
+    char digits[20];
+    unsigned n = 0;
+    do {
+        digits[n++] = "0123456789abcdef"[number % base];
+        number /= base;
+    } while (number > 0);
+    while (n > 0)
+        put(line, digits[--n]);
+}
+
+void fp_line_number(struct fp_line *line, uint64_t number) {
+    put_number(line, number, 10);
+}
+
+void fp_line_hex(struct fp_line *line, uint64_t number) {
+    put_number(line, number, 16);
+}
+
+void fp_line_json(struct fp_line *line, const char *text) {
+    put(line, '"');
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c == '"' || c == '\\')
+            put(line, '\\');
+        if (c < 0x20 || c > 0x7e) {
+            fp_line_text(line, "\\u00");
+            put(line, "0123456789abcdef"[c / 16]);
+            put(line, "0123456789abcdef"[c % 16]);
+        } else {
+            put(line, (char)c);
+        }
+    }
+    put(line, '"');
+}
+
+static void put_ipv4(struct fp_line *line, const unsigned char *bytes) {
+    for (unsigned i = 0; i < 4; i++) {
+        if (i > 0)
+            put(line, '.');
+        put_number(line, bytes[i], 10);
+    }
+}
+
+static void put_ipv6(struct fp_line *line, const struct in6_addr *address) {
+    if (IN6_IS_ADDR_V4MAPPED(address)) {
+        fp_line_text(line, "::ffff:");
+        put_ipv4(line, address->s6_addr + 12);
+        return;
+    }
+    unsigned groups[8], best = 8, best_length = 1;
+    for (size_t i = 0; i < 8; i++)
+        groups[i] = (unsigned)address->s6_addr[2 * i] << 8 | address->s6_addr[2 * i + 1];
+    for (unsigned i = 0, length; i < 8; i += length ? length : 1) {
+        for (length = 0; i + length < 8 && groups[i + length] == 0;)
+            length++;
+        if (length > best_length) {
+            best = i;
+            best_length = length;
+        }
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        if (i == best) {
+            fp_line_text(line, "::");
+            i += best_length - 1;
+            continue;
+        }
+        if (i > 0 && i != best + best_length)
+            put(line, ':');
+        put_number(line, groups[i], 16);
+    }
+}
+
+void fp_line_address(struct fp_line *line, const struct sockaddr *address) {
+    if (address->sa_family == AF_INET6)
+        put_ipv6(line, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr);
+    else
+        put_ipv4(line, (const unsigned char *)&((const struct sockaddr_in *)(const void *)address)->sin_addr);
+}
+
+static int64_t now_ms(void) {
+    struct timespec now = {0};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* One try that does not block, as far as the kernel knows how; 0 where it did, or a positive errno. */
+static int try_write(int fd, const char *text, size_t length) {
+    if (send(fd, text, length, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+        return 0;
+    if (errno != ENOTSOCK)
+        return errno;
+    struct iovec part = {.iov_base = (void *)(uintptr_t)text, .iov_len = length};
+    if (pwritev2(fd, &part, 1, -1, RWF_NOWAIT) >= 0)
+        return 0;
+    if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
+        return errno;
+    /* A file, a terminal, or a pipe of an older kernel. */
+    struct pollfd ready = {.fd = fd, .events = POLLOUT};
+    if (poll(&ready, 1, 0) == 0)
+        return EAGAIN;
+    return write(fd, text, length) >= 0 ? 0 : errno;
+}
+
+static bool write_in_time(int fd, const char *text, size_t length, int timeout_ms) {
+    int64_t until = 0;
+    for (;;) {
+        int error = try_write(fd, text, length);
+        if (error == 0)
+            return true;
+        if (error != EAGAIN && error != EINTR)
+            return false;
+        int64_t now = now_ms();
+        if (until == 0)
+            until = now + timeout_ms;
+        if (now >= until)
+            return false;
+        struct pollfd ready = {.fd = fd, .events = POLLOUT};
+        poll(&ready, 1, (int)(until - now));
+    }
+}
+
+bool fp_line_write(const struct fp_line *line, int fd, int timeout_ms) {
+    char text[sizeof line->text];
+    for (unsigned i = 0; i < line->length; i++)
+        text[i] = line->text[i];
+    text[line->length] = '\n';
+
+    int cancel, ignored;
+    sigset_t pipe, before, pending;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    sigpending(&pending);
+    bool was_pending = sigismember(&pending, SIGPIPE) == 1;
+
+    bool written = write_in_time(fd, text, line->length + 1, timeout_ms);
+
+    /* A SIGPIPE of ours is for this thread and pending by now; one that was pending before is the program's. */
+    struct timespec none = {0};
+    while (!written && !was_pending && sigtimedwait(&pipe, NULL, &none) > 0) {
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_setcancelstate(cancel, &ignored);
+    return written;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+#include "report.h"
+
+#include "line.h"
+#include "log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* An identity that no object has: for a descriptor that was closed when it was first looked at. */
+enum { NOBODY_DEVICE = 0, NOBODY_INODE = 1 };
+
+/* How often a FIFO without a reader is looked at again, while the timeout lasts. */
+enum { READER_PAUSE_MS = 5 };
+
+static void start_descriptor(struct fp_settings *settings) {
+    if (settings->report_fd < 0 || settings->report_device != 0 || settings->report_inode != 0)
+        return;
+    struct stat st;
+    if (fstat(settings->report_fd, &st) == 0) {
+        settings->report_device = (uint64_t)st.st_dev;
+        settings->report_inode = (uint64_t)st.st_ino;
+    } else {
+        settings->report_device = NOBODY_DEVICE;
+        settings->report_inode = NOBODY_INODE;
+    }
+    struct fp_line line = {.length = 0};
+    fp_line_number(&line, settings->report_device);
+    fp_line_text(&line, ":");
+    fp_line_number(&line, settings->report_inode);
+    line.text[line.length] = 0;
+    setenv("FREEPORT_REPORT_ID", line.text, 1);
+}
+
+/* A child in another working directory is to find the same file. */
+static void start_file(struct fp_settings *settings) {
+    char path[PATH_MAX];
+    size_t length = strlen(settings->report);
+    if (length == 0 || settings->report[0] == '/' || !getcwd(path, sizeof path))
+        return;
+    size_t directory = strlen(path);
+    if (directory + 1 + length >= sizeof path)
+        return;
+    path[directory] = '/';
+    memcpy(path + directory + 1, settings->report, length + 1);
+    memcpy(settings->report, path, directory + 1 + length + 1);
+    setenv("FREEPORT_REPORT", settings->report, 1);
+}
+
+void fp_report_start(struct fp_settings *settings) {
+    start_descriptor(settings);
+    start_file(settings);
+}
+
+static const char *protocol_name(unsigned protocol) {
+    return protocol == FP_TCP ? "tcp" : "udp";
+}
+
+static void compose_text(struct fp_line *line, const struct fp_settings *settings, unsigned protocol,
+                         uint16_t requested, uint16_t port, const struct sockaddr *address) {
+    fp_line_text(line, protocol_name(protocol));
+    fp_line_text(line, " ");
+    fp_line_number(line, requested);
+    fp_line_text(line, " ");
+    fp_line_number(line, port);
+    fp_line_text(line, " ");
+    fp_line_address(line, address);
+    fp_line_text(line, " ");
+    fp_line_number(line, (uint64_t)getpid());
+    fp_line_text(line, " ");
+    fp_line_text(line, settings->name);
+}
+
+static void compose_json(struct fp_line *line, const struct fp_settings *settings, unsigned protocol,
+                         uint16_t requested, uint16_t port, const struct sockaddr *address) {
+    fp_line_text(line, "{\"protocol\":\"");
+    fp_line_text(line, protocol_name(protocol));
+    fp_line_text(line, "\",\"requested\":");
+    fp_line_number(line, requested);
+    fp_line_text(line, ",\"port\":");
+    fp_line_number(line, port);
+    fp_line_text(line, ",\"address\":\"");
+    fp_line_address(line, address);
+    fp_line_text(line, "\",\"pid\":");
+    fp_line_number(line, (uint64_t)getpid());
+    fp_line_text(line, ",\"name\":");
+    fp_line_json(line, settings->name);
+    fp_line_text(line, ",\"session\":");
+    fp_line_json(line, settings->session);
+    fp_line_text(line, "}");
+}
+
+static void lost(const struct fp_settings *settings, const char *variable, const char *why) {
+    struct fp_line line;
+    if (!fp_log_begin(&line, settings, FP_LOG_WARN))
+        return;
+    fp_line_text(&line, variable);
+    fp_line_text(&line, ": ");
+    fp_line_text(&line, why);
+    fp_line_text(&line, "; the assignment is not reported, see freeport list");
+    fp_log_end(&line);
+}
+
+static void to_descriptor(const struct fp_settings *settings, const struct fp_line *line) {
+    struct stat st;
+    /* Programs close descriptors and reuse their numbers: a stranger is never written to. */
+    if (fstat(settings->report_fd, &st) != 0 || (uint64_t)st.st_dev != settings->report_device ||
+        (uint64_t)st.st_ino != settings->report_inode)
+        lost(settings, "FREEPORT_REPORT_FD", "the descriptor is closed, or something else by now");
+    else if (!fp_line_write(line, settings->report_fd, settings->timeout_ms))
+        lost(settings, "FREEPORT_REPORT_FD", "its reader is gone, or did not read in time");
+}
+
+/* A FIFO is opened for writing when it has a reader; until then the open fails with ENXIO. */
+static int open_in_time(const char *path, int *timeout_ms) {
+    for (;;) {
+        int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
+        if (fd >= 0 || errno != ENXIO || *timeout_ms <= 0)
+            return fd;
+        struct timespec pause = {.tv_nsec = READER_PAUSE_MS * 1000000L};
+        nanosleep(&pause, NULL);
+        *timeout_ms -= READER_PAUSE_MS;
+    }
+}
+
+static void to_file(const struct fp_settings *settings, const struct fp_line *line) {
+    int timeout_ms = settings->timeout_ms;
+    int cancel, ignored;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    int fd = open_in_time(settings->report, &timeout_ms);
+    if (fd < 0) {
+        lost(settings, "FREEPORT_REPORT", "the file can't be opened, or the FIFO has no reader");
+    } else {
+        if (!fp_line_write(line, fd, timeout_ms))
+            lost(settings, "FREEPORT_REPORT", "the file can't be written to");
+        close(fd);
+    }
+    pthread_setcancelstate(cancel, &ignored);
+}
+
+void fp_report(const struct fp_settings *settings, unsigned protocol, uint16_t requested, uint16_t port,
+               const struct sockaddr *address) {
+    if (settings->report_fd < 0 && !settings->report[0])
+        return;
+    struct fp_line line = {.length = 0};
+    if (settings->report_format == FP_REPORT_JSON)
+        compose_json(&line, settings, protocol, requested, port, address);
+    else
+        compose_text(&line, settings, protocol, requested, port, address);
+    if (settings->report_fd >= 0)
+        to_descriptor(settings, &line);
+    if (settings->report[0])
+        to_file(settings, &line);
+}

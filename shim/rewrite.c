@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#include "rewrite.h"
+
+#include "guest.h"
+#include "log.h"
+#include "report.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <string.h>
+
+#ifndef IP_BIND_ADDRESS_NO_PORT
+#define IP_BIND_ADDRESS_NO_PORT 24
+#endif
+
+static_assert((int)FP_TCP == (int)FP_TCP_INDEX && (int)FP_UDP == (int)FP_UDP_INDEX, "one order of protocols");
+
+enum meaning {
+    MEANS_NOTHING, /* not ours */
+    MEANS_ANY,     /* port 0 */
+    MEANS_SENTINEL,
+    MEANS_EXPLICIT, /* a port inside the range, by its number */
+};
+
+static enum meaning meaning_for(unsigned protocol, uint16_t port) {
+    const struct fp_settings *settings = &fp_guest.settings;
+    if (!settings->managed[protocol])
+        return MEANS_NOTHING;
+    if (port == 0)
+        return MEANS_ANY;
+    if (fp_portset_has(&settings->sentinels[protocol], port))
+        return MEANS_SENTINEL;
+    return fp_portset_has(&settings->ranges[protocol], port) ? MEANS_EXPLICIT : MEANS_NOTHING;
+}
+
+/* Whether a pointer may be looked at. The kernel would say EFAULT; it does so itself for what this lets through. */
+static bool readable(const void *pointer) {
+    return (uintptr_t)pointer >= 4096 && (uintptr_t)pointer < (uintptr_t)-4096;
+}
+
+static bool asks_for_no_port(int fd) {
+    int value = 0;
+    socklen_t length = sizeof value;
+    return getsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &value, &length) == 0 && value != 0;
+}
+
+static void log_failure(unsigned protocol, uint16_t requested, int error) {
+    const struct fp_settings *settings = &fp_guest.settings;
+    struct fp_line line;
+    if ((error != -EADDRINUSE && error != -ETIMEDOUT && error != -ENOSPC) ||
+        !fp_log_begin(&line, settings, FP_LOG_ERROR))
+        return;
+    fp_line_text(&line, protocol == FP_TCP ? "FREEPORT_TCP=" : "FREEPORT_UDP=");
+    fp_line_text(&line, settings->range[protocol]);
+    fp_line_text(&line, ": ");
+    fp_line_text(&line, freeport_strerror(error));
+    fp_line_text(&line, " (asked for port ");
+    fp_line_number(&line, requested);
+    fp_line_text(&line, ", name ");
+    fp_line_text(&line, settings->name);
+    fp_line_text(&line, "); widen the range, or see freeport list for who has it");
+    fp_log_end(&line);
+}
+
+static void log_assignment(unsigned protocol, uint16_t requested, uint16_t port) {
+    struct fp_line line;
+    if (!fp_log_begin(&line, &fp_guest.settings, FP_LOG_INFO))
+        return;
+    fp_line_text(&line, protocol == FP_TCP ? "tcp " : "udp ");
+    fp_line_number(&line, requested);
+    fp_line_text(&line, " is ");
+    fp_line_number(&line, port);
+    fp_log_end(&line);
+}
+
+static int managed_bind(int fd, unsigned protocol, const struct sockaddr *address, socklen_t length) {
+    const struct fp_settings *settings = &fp_guest.settings;
+    if (fp_guest_phase() != FP_PHASE_ACTIVE)
+        return -EINVAL;
+    uint16_t requested = fp_address_port(address), port = 0;
+    struct fp_bind bind = {
+        .fp = &fp_guest.handle,
+        .fd = fd,
+        .protocol = protocol,
+        .address = address,
+        .length = length,
+        .sentinel = requested,
+        .pledge = requested != 0 && fp_portset_has(&settings->sentinels[!protocol], requested),
+        .deadline = fp_deadline_in(settings->timeout_ms),
+    };
+    bool conflict = false;
+    int error = fp_bind(&bind, &port, &conflict);
+    if (error != 0) {
+        if (!conflict)
+            log_failure(protocol, requested, error);
+        /* bind(2) knows no other word for "none to be had". */
+        return error == -ETIMEDOUT || error == -ENOSPC ? -EADDRINUSE : error;
+    }
+    log_assignment(protocol, requested, port);
+    fp_report(settings, protocol, requested, port, address);
+    return 0;
+}
+
+static int explicit_bind(int fd, unsigned protocol, const struct sockaddr *address, socklen_t length) {
+    struct freeport *handle = &fp_guest.handle;
+    if (fp_guest_phase() != FP_PHASE_ACTIVE)
+        return FP_UNTOUCHED;
+    if (handle->calls->bind(fd, address, length) != 0)
+        return -errno;
+    fp_note_explicit(handle, protocol, fp_address_port(address), address);
+    return 0;
+}
+
+int fp_rewrite_bind(int fd, const struct sockaddr *address, socklen_t length) {
+    if (!readable(address) || !fp_address_ok(address, length))
+        return FP_UNTOUCHED;
+    uint16_t port = fp_address_port(address);
+    if (meaning_for(FP_TCP, port) == MEANS_NOTHING && meaning_for(FP_UDP, port) == MEANS_NOTHING)
+        return FP_UNTOUCHED;
+
+    /* What the kernel would refuse anyway (no socket, bound already), it refuses in its own words. */
+    struct sockaddr_storage name;
+    int protocol = fp_socket_protocol(fp_guest.handle.calls, fd, &name);
+    if (protocol < 0 || fp_address_port((struct sockaddr *)&name) != 0)
+        return FP_UNTOUCHED;
+
+    switch (meaning_for((unsigned)protocol, port)) {
+    case MEANS_ANY:
+        return asks_for_no_port(fd) ? FP_UNTOUCHED : managed_bind(fd, (unsigned)protocol, address, length);
+    case MEANS_SENTINEL:
+        return managed_bind(fd, (unsigned)protocol, address, length);
+    case MEANS_EXPLICIT:
+        return explicit_bind(fd, (unsigned)protocol, address, length);
+    default:
+        return FP_UNTOUCHED;
+    }
+}
+
+int fp_rewrite_listen(int fd) {
+    if (!fp_guest.settings.managed[FP_TCP])
+        return FP_UNTOUCHED;
+    struct sockaddr_storage name;
+    int protocol = fp_socket_protocol(fp_guest.handle.calls, fd, &name);
+    if (protocol != FP_TCP || fp_address_port((struct sockaddr *)&name) != 0)
+        return FP_UNTOUCHED;
+    /* Its address is the wildcard, or the one it was bound to without a port. */
+    socklen_t length = name.ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+    int error = managed_bind(fd, FP_TCP, (struct sockaddr *)&name, length);
+    return error == 0 ? FP_UNTOUCHED : error;
+}
+
+/* The sentinel that a real port of either protocol stands for, for a socket of which only the port is known so far. */
+static uint16_t sentinel_behind(int fd, uint16_t port) {
+    const struct freeport *handle = &fp_guest.handle;
+    uint16_t tcp = fp_sentinel_behind(handle->segment, &handle->session, FP_TCP, port);
+    uint16_t udp = fp_sentinel_behind(handle->segment, &handle->session, FP_UDP, port);
+    if (tcp == udp)
+        return tcp;
+    int saved = errno;
+    int protocol = fp_inet_protocol(fd);
+    errno = saved;
+    if (protocol < 0)
+        return 0;
+    return protocol == FP_TCP ? tcp : udp;
+}
+
+void fp_rewrite_name(int fd, struct sockaddr *address, socklen_t room, socklen_t length) {
+    if (fp_guest_phase() != FP_PHASE_ACTIVE || fp_guest.settings.sockname != FP_SOCKNAME_VIRTUAL)
+        return;
+    socklen_t written = room < length ? room : length;
+    if (written < offsetof(struct sockaddr_in, sin_port) + sizeof(in_port_t) ||
+        (address->sa_family != AF_INET && address->sa_family != AF_INET6))
+        return;
+    uint16_t port = fp_address_port(address);
+    uint16_t sentinel = port ? sentinel_behind(fd, port) : 0;
+    if (sentinel)
+        fp_address_set_port(address, sentinel);
+}

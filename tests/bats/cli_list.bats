@@ -1,0 +1,262 @@
+# shellcheck shell=bats disable=SC2016,SC2030,SC2031
+# SPDX-License-Identifier: MIT
+# freeport list: every assignment, what has become of it, and output that nobody's name can break.
+
+load helper
+
+setup() {
+    freeport_setup
+    [[ -x ${FREEPORT_CLI:-} ]] || fail "FREEPORT_CLI is no program: '${FREEPORT_CLI:-}'"
+}
+
+freeport() {
+    env ${FREEPORT_SANITIZER_RUNTIME:+LD_PRELOAD="$FREEPORT_SANITIZER_RUNTIME"} \
+        ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}" "$FREEPORT_CLI" "$@" 3>&-
+}
+
+# states: "PORT STATE" a line.
+states() { freeport list -rn -o PORT,STATE; }
+
+# python NAME SCRIPT ARGUMENT...: in the background, until it has said something; under the shim where FREEPORT_TCP or
+# FREEPORT_UDP is set.
+python() {
+    local name=$1
+    shift
+    shim_background "$name" /usr/bin/python3 -uc "$@"
+    wait_lines "$BATS_TEST_TMPDIR/$name.log" 1
+}
+
+LISTEN='
+import socket, sys, time
+server = socket.socket()
+server.bind(("127.0.0.1", int(sys.argv[1])))
+if len(sys.argv) < 3:
+    server.listen()
+if "close" in sys.argv:
+    server.close()
+print("ready")
+time.sleep(600)'
+
+# --- Which ones ------------------------------------------------------------------------------------------------------
+
+@test "a segment that is not there: an empty list, and none is made" {
+    run -0 freeport list
+    assert_output ""
+    [[ ! -e /dev/shm$TEST_SEGMENT ]]
+    run -0 freeport list --json
+    assert_equal "$(jq -c . <<<"$output")" '{"assignments":[]}'
+    [[ ! -e /dev/shm$TEST_SEGMENT ]]
+}
+
+@test "assignments of all names, TCP first, in the order of ports" {
+    range=$(own_range)
+    first=${range%-*}
+    configure FREEPORT_TCP="$range" FREEPORT_UDP="$range"
+    freeport get --name two -n 2
+    freeport get --name one udp
+    run -0 freeport list -rn -o PROTO,PORT,NAME
+    assert_output "tcp $first two
+tcp $((first + 1)) two
+udp $first one"
+}
+
+@test "a server's row says what it asked for, where, and in which session" {
+    range=$(own_range)
+    configure FREEPORT_TCP="$range" FREEPORT_SENTINELS=8000 FREEPORT_SESSION=s1 FREEPORT_NAME=suite
+    python server "$LISTEN" 8000
+    run -0 freeport list -rn -o PROTO,PORT,SENTINEL,NAME,SESSION,PID,COMMAND,STATE,ADDRESS
+    assert_output "tcp ${range%-*} 8000 suite s1 $BACKGROUND_PID python3 bound 127.0.0.1"
+}
+
+@test "a port that was bound by its number stands for no sentinel" {
+    range=$(own_range)
+    configure FREEPORT_TCP="$range"
+    python server "$LISTEN" "${range%-*}"
+    assert_equal "$(freeport list --json | jq -c '.assignments[0] | [.port, .sentinel, .state]')" \
+        "[${range%-*},null,\"bound\"]"
+}
+
+# --- STATE -----------------------------------------------------------------------------------------------------------
+
+@test "reserved: kept for a process that is there; free when it is gone" {
+    range=$(own_range)
+    one=${range%-*}
+    configure FREEPORT_TCP="$one"
+    python owner 'import subprocess, sys, time; subprocess.run([sys.argv[1], "get"]); time.sleep(600)' "$FREEPORT_CLI"
+    assert_equal "$(states)" "$one reserved"
+    stop "$BACKGROUND_PID"
+    assert_equal "$(states)" "$one free"
+    assert_equal "$(freeport list --json | jq -c '.assignments[0].command')" null
+}
+
+@test "bound: by its owner, or by a child that knows nothing of freeport" {
+    range=$(own_range)
+    freeport get --tcp "$range" -n 1
+    background child /usr/bin/python3 -uc "$LISTEN" "${range%-*}"
+    wait_lines "$BATS_TEST_TMPDIR/child.log" 1
+    assert_equal "$(states)" "${range%-*} bound"
+}
+
+@test "bound: by a daemon's child whose parent is gone" {
+    range=$(own_range)
+    configure FREEPORT_TCP="$range"
+    shim_background daemon /usr/bin/python3 -uc '
+import os, socket, sys, time
+server = socket.socket()
+server.bind(("127.0.0.1", 0))
+server.listen()
+if os.fork():
+    sys.exit()
+os.setsid()
+print(os.getpid())
+time.sleep(600)'
+    wait_lines "$BATS_TEST_TMPDIR/daemon.log" 1
+    end_later "$(cat "$BATS_TEST_TMPDIR/daemon.log")"
+    wait_for "$PATIENCE" process_is_gone "$BACKGROUND_PID" "$(process_start "$BACKGROUND_PID")"
+    assert_equal "$(states)" "${range%-*} bound"
+}
+
+@test "free: its owner has closed it" {
+    range=$(own_range)
+    configure FREEPORT_TCP="$range"
+    python server "$LISTEN" 0 close
+    assert_equal "$(states)" "${range%-*} free"
+}
+
+@test "bound: also while nobody listens yet" {
+    uname -r | awk -F. '{ exit !($1 > 6 || ($1 == 6 && $2 >= 8)) }' || skip "needs Linux 6.8"
+    range=$(own_range)
+    configure FREEPORT_TCP="$range"
+    python server "$LISTEN" 0 silent
+    assert_equal "$(states)" "${range%-*} bound"
+}
+
+@test "stranger: somebody holds it who knows nothing of freeport" {
+    range=$(own_range)
+    one=${range%-*}
+    python owner 'import subprocess, sys, time; subprocess.run(sys.argv[1:]); time.sleep(600)' \
+        "$FREEPORT_CLI" get --tcp "$one"
+    background stranger /usr/bin/python3 -uc "$LISTEN" "$one"
+    wait_lines "$BATS_TEST_TMPDIR/stranger.log" 1
+    assert_equal "$(states)" "$one stranger"
+}
+
+@test "a UDP socket does not hold a TCP port" {
+    range=$(own_range)
+    freeport get --tcp "$range"
+    background datagrams /usr/bin/python3 -uc '
+import socket, sys, time
+server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+server.bind(("::", int(sys.argv[1])))
+print("ready")
+time.sleep(600)' "${range%-*}"
+    wait_lines "$BATS_TEST_TMPDIR/datagrams.log" 1
+    assert_equal "$(states)" "${range%-*} reserved"
+}
+
+# --- Output ----------------------------------------------------------------------------------------------------------
+
+# The first line of $output with one space between.
+heads() { xargs <<<"${lines[0]}"; }
+
+ALL="PROTO PORT SENTINEL NAME SESSION PID COMMAND STATE AGE ADDRESS"
+
+@test "the table has all columns, and --noheadings none of their heads" {
+    freeport get
+    run -0 freeport list
+    assert_equal "$(heads)" "$ALL"
+    assert_equal "${#lines[@]}" 2
+    for option in --noheadings -n; do
+        run -0 freeport list "$option"
+        assert_equal "${#lines[@]}" 1
+        assert_output --regexp '^tcp +[0-9]+ +default +[0-9]+ .* reserved +[0-9]+[smhd] *$'
+    done
+}
+
+@test "-o chooses columns, in any case; + adds to what there is" {
+    freeport get
+    for option in -oPORT,STATE --output=port,State; do
+        run -0 freeport list "$option"
+        assert_equal "$(heads)" "PORT STATE"
+    done
+    run -0 freeport list -o +since
+    assert_equal "$(heads)" "$ALL SINCE"
+    assert_line --index 1 --regexp ' [0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}[+-][0-9]{4} *$'
+}
+
+@test "--json: numbers are numbers, what is not there is null, AGE is in seconds" {
+    range=$(own_range)
+    freeport get --tcp "$range"
+    for option in --json -J; do
+        run -0 freeport list "$option"
+        assert_equal "$(jq -c '.assignments[] | [.proto, .port, .sentinel, .name, .session, .pid, .state,
+            (.age | type), .address]' <<<"$output")" \
+            "[\"tcp\",${range%-*},null,\"default\",null,$$,\"reserved\",\"number\",null]"
+    done
+}
+
+@test "names that are made to break it do not" {
+    range=$(own_range)
+    configure FREEPORT_TCP="$range" FREEPORT_SENTINELS=8000
+    # Quotes and a newline; bytes that are no UTF-8, a surrogate, an escape sequence; a way out of a JSON string.
+    hostile='
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(15, bytes.fromhex(sys.argv.pop(2)))'
+    FREEPORT_SESSION='a"b\c$(d)' python one "$hostile$LISTEN" 8000 61220a275c0d09 # a"\n'\\\r\t
+    FREEPORT_SESSION='{"x":[<&' python two "$hostile$LISTEN" 8000 ff61c3eda0801b5b6d
+    FREEPORT_SESSION="';rm" python three "$hostile$LISTEN" 8000 225d7d2c2f2a # "]},/*
+    for locale in C C.UTF-8; do
+        LC_ALL=$locale freeport list --json >"$BATS_TEST_TMPDIR/json"
+        jq . "$BATS_TEST_TMPDIR/json" >/dev/null
+        run -0 /usr/bin/python3 - "$BATS_TEST_TMPDIR/json" <<'PYTHON'
+import json
+import sys
+
+rows = json.loads(open(sys.argv[1], "rb").read().decode("utf-8", "strict"))["assignments"]
+assert [row["session"] for row in rows] == ['a"b\\c$(d)', '{"x":[<&', "';rm"], rows
+assert [row["command"] for row in rows] == ["a\"\n'\\\r\t", "\ufffda\ufffd\ufffd\ufffd\ufffd\x1b[m", '"]},/*'], rows
+PYTHON
+        run -0 env LC_ALL=$locale "$FREEPORT_CLI" list
+        assert_equal "${#lines[@]}" 4
+        refute_output --regexp $'[\e\r\t]'
+        run -0 env LC_ALL=$locale "$FREEPORT_CLI" list --raw
+        assert_equal "${#lines[@]}" 4
+        refute_output --regexp $'[\e\r\t]'
+    done
+}
+
+# --- Trouble ---------------------------------------------------------------------------------------------------------
+
+@test "5 where something else has the segment's name" {
+    printf 'freeport\377\377\377\377%0200d' 0 >"/dev/shm$TEST_SEGMENT"
+    run -5 freeport list
+    assert_output "freeport: segment $TEST_SEGMENT: no freeport segment, or one of another version; FREEPORT_SEGMENT \
+names another"
+}
+
+@test "--segment names another; a bad one is a usage error" {
+    freeport get --segment "$TEST_SEGMENT-other"
+    assert_equal "$(freeport list | wc -l)" 0
+    assert_equal "$(freeport list -n --segment "$TEST_SEGMENT-other" | wc -l)" 1
+    run -2 freeport list --segment other
+    assert_output "freeport: --segment: 'other': expected / and a name of 1 to 254 bytes without another /, not . or .."
+}
+
+@test "a bad argument is a usage error that names it" {
+    columns="some of ${ALL// /,},SINCE, with commas"
+    for list in FOO PORT,FOO '' 'PORT,' + +FOO; do
+        run -2 freeport list -o "$list"
+        assert_output "freeport: --output: '$list': expected $columns"
+    done
+    run -2 freeport list now
+    assert_output "freeport: list: 'now': expected no operand; see freeport list --help"
+    run -2 freeport list --json --raw
+    assert_output "freeport: list: '--json --raw': expected one of them"
+    run -2 freeport list --fly
+    assert_output "freeport: list: --fly: expected an option of this verb; see freeport list --help"
+}
+
+@test "variables that list does not use are not looked at" {
+    configure FREEPORT_TCP=x FREEPORT_SESSION='a b' FREEPORT_LOG=loud
+    run -0 freeport list
+}

@@ -1,0 +1,911 @@
+/* SPDX-License-Identifier: MIT */
+/* The environment's variables: what each one takes, what it refuses, and what is said then. */
+#include "settings.h"
+
+/* cmocka.h wants these before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+enum { VARIABLES_AT_MOST = 32, LAST = UINT16_MAX };
+
+/* An environment, and what was heard of it. Nothing here outlives reset(). */
+static struct {
+    const char *names[VARIABLES_AT_MOST], *values[VARIABLES_AT_MOST];
+    unsigned count;
+    unsigned asked, asked_beyond_ranges; /* calls of the source; those for other variables than the two ranges */
+    unsigned complaints;
+    char variable[64], value[8192], expected[256]; /* the last complaint's */
+    unsigned complaints_about[VARIABLES_AT_MOST];
+    enum fp_log_level log; /* at the last complaint */
+} heard;
+
+static struct fp_settings settings, defaults;
+
+static void reset(void) {
+    memset(&heard, 0, sizeof heard);
+}
+
+static void set(const char *name, const char *value) {
+    assert_in_range(heard.count, 0, VARIABLES_AT_MOST - 1);
+    heard.names[heard.count] = name;
+    heard.values[heard.count++] = value;
+}
+
+/* What it hands out is overwritten at the next call, so that nothing can hold on to it. */
+static const char *source(const char *variable, void *context) {
+    static char scratch[8192];
+
+    assert_ptr_equal(context, &heard);
+    heard.asked++;
+    if (strcmp(variable, "FREEPORT_TCP") != 0 && strcmp(variable, "FREEPORT_UDP") != 0)
+        heard.asked_beyond_ranges++;
+
+    memset(scratch, '!', sizeof scratch - 1);
+    for (unsigned i = 0; i < heard.count; i++) {
+        if (strcmp(heard.names[i], variable) == 0) {
+            assert_in_range(strlen(heard.values[i]), 0, sizeof scratch - 1);
+            return strcpy(scratch, heard.values[i]);
+        }
+    }
+    return NULL;
+}
+
+static void complaint(const struct fp_settings *at, const char *variable, const char *value, const char *expected,
+                      void *context) {
+    assert_ptr_equal(context, &heard);
+    assert_ptr_equal(at, &settings);
+    heard.complaints++;
+    heard.log = at->log;
+    snprintf(heard.variable, sizeof heard.variable, "%s", variable);
+    snprintf(heard.value, sizeof heard.value, "%s", value);
+    snprintf(heard.expected, sizeof heard.expected, "%s", expected);
+    for (unsigned i = 0; i < heard.count; i++)
+        if (strcmp(heard.names[i], variable) == 0)
+            heard.complaints_about[i]++;
+}
+
+static bool read_settings(void) {
+    memset(&settings, 0, sizeof settings);
+    return fp_settings_read(&settings, source, complaint, &heard);
+}
+
+/* One variable beside a good range; `value` NULL: the range alone. */
+static void read_one(const char *variable, const char *value) {
+    reset();
+    set("FREEPORT_TCP", "30000-31000");
+    if (value)
+        set(variable, value);
+    assert_true(read_settings());
+}
+
+static void assert_accepted(const char *variable, const char *value) {
+    if (heard.complaints != 0 || settings.bad)
+        fail_msg("%s=%s was refused", variable, value);
+}
+
+/* The whole of what a malformed value may do: one complaint with everything in it, and `bad`. */
+static void assert_refused(const char *variable, const char *value) {
+    if (heard.complaints != 1 || !settings.bad)
+        fail_msg("%s='%s': %u complaints, bad is %d", variable, value, heard.complaints, settings.bad);
+    assert_string_equal(heard.variable, variable);
+    assert_string_equal(heard.value, value);
+    assert_string_not_equal(heard.expected, "");
+}
+
+static void assert_same_as_default(const char *variable, const char *value) {
+    settings.bad = false;
+    if (memcmp(&settings, &defaults, sizeof settings) != 0)
+        fail_msg("%s='%s' changed the settings", variable, value);
+}
+
+static void accept(const char *variable, const char *value) {
+    read_one(variable, value);
+    assert_accepted(variable, value);
+}
+
+static void refuse(const char *variable, const char *value) {
+    read_one(variable, value);
+    assert_refused(variable, value);
+    assert_same_as_default(variable, value);
+}
+
+static int read_defaults(void **state) {
+    (void)state;
+    read_one(NULL, NULL);
+    memcpy(&defaults, &settings, sizeof defaults); /* the padding, too: they are compared as bytes */
+    return 0;
+}
+
+/* True where the set is from..to less the ports less_from..less_to. */
+static void assert_ports(const struct fp_portset *ports, unsigned from, unsigned to, unsigned less_from,
+                         unsigned less_to) {
+    for (unsigned port = 0; port <= LAST; port++) {
+        bool wanted = port >= from && port <= to && (port < less_from || port > less_to);
+
+        if (fp_portset_has(ports, (uint16_t)port) != wanted)
+            fail_msg("port %u is%s in the set", port, wanted ? " not" : "");
+    }
+}
+
+static void assert_every_port_outside(const struct fp_portset *ports, unsigned from, unsigned to) {
+    assert_ports(ports, 1, LAST, from, to);
+}
+
+static const char *of_length(size_t length) {
+    static char text[8192];
+
+    assert_in_range(length, 0, sizeof text - 1);
+    memset(text, 'x', length);
+    text[length] = '\0';
+    return text;
+}
+
+/* Whether there is anything to do. */
+
+static void without_a_range_nothing_is_read_and_nothing_said(void **state) {
+    static const struct fp_settings zero;
+
+    (void)state;
+    reset();
+    set("FREEPORT_LOG", "loud");
+    set("FREEPORT_NAME", "");
+    set("FREEPORT_SENTINELS", "http");
+    set("FREEPORT_LENIENT", "1");
+    assert_false(read_settings());
+    assert_int_equal(heard.asked_beyond_ranges, 0);
+    assert_int_equal(heard.complaints, 0);
+    assert_memory_equal(&settings, &zero, sizeof zero);
+}
+
+static void one_range_manages_its_protocol_alone(void **state) {
+    static const char *const names[FP_PROTOCOLS] = {[FP_TCP] = "FREEPORT_TCP", [FP_UDP] = "FREEPORT_UDP"};
+
+    (void)state;
+    for (int protocol = 0; protocol < FP_PROTOCOLS; protocol++) {
+        reset();
+        set(names[protocol], "30000-31000");
+        assert_true(read_settings());
+        assert_accepted(names[protocol], "30000-31000");
+        assert_true(settings.managed[protocol]);
+        assert_false(settings.managed[!protocol]);
+        assert_string_equal(settings.range[protocol], "30000-31000");
+        assert_string_equal(settings.range[!protocol], "");
+        assert_ports(&settings.ranges[protocol], 30000, 31000, 0, 0);
+        assert_true(fp_portset_empty(&settings.ranges[!protocol]));
+    }
+}
+
+static void two_ranges_are_kept_apart(void **state) {
+    (void)state;
+    reset();
+    set("FREEPORT_TCP", "1");
+    set("FREEPORT_UDP", "2-3,5");
+    assert_true(read_settings());
+    assert_int_equal(heard.complaints, 0);
+    assert_string_equal(settings.range[FP_TCP], "1");
+    assert_string_equal(settings.range[FP_UDP], "2-3,5");
+    assert_ports(&settings.ranges[FP_TCP], 1, 1, 0, 0);
+    assert_ports(&settings.ranges[FP_UDP], 2, 5, 4, 4);
+}
+
+static void a_range_alone_leaves_every_default(void **state) {
+    (void)state;
+    read_one(NULL, NULL);
+    assert_accepted("FREEPORT_TCP", "30000-31000");
+    for (int protocol = 0; protocol < FP_PROTOCOLS; protocol++) {
+        assert_true(fp_portset_empty(&settings.sentinels[protocol]));
+        assert_true(fp_portset_empty(&settings.named[protocol]));
+    }
+    assert_false(settings.sentinels_all);
+    assert_string_equal(settings.name, "default");
+    assert_string_equal(settings.session, "");
+    assert_int_equal(settings.report_fd, -1);
+    assert_true(settings.report_device == 0 && settings.report_inode == 0);
+    assert_string_equal(settings.report, "");
+    assert_int_equal(settings.report_format, FP_REPORT_TEXT);
+    assert_int_equal(settings.sockname, FP_SOCKNAME_VIRTUAL);
+    assert_int_equal(settings.connect, FP_CONNECT_SESSION);
+    assert_int_equal(settings.timeout_ms, 5000);
+    assert_string_equal(settings.segment, "");
+    assert_int_equal(settings.segment_mode, 0600);
+    assert_true(settings.segment_owner == (uid_t)-1);
+    assert_int_equal(settings.log, FP_LOG_ERROR);
+    assert_false(settings.lenient);
+}
+
+/* Malformed values. */
+
+static void every_malformed_value_is_complained_about_once_and_keeps_the_default(void **state) {
+    static const struct {
+        const char *variable, *values[40];
+    } malformed[] = {
+        {"FREEPORT_NAME", {"", " ", "a b", "a/b", "a,b", "name\n", "\tname", "na\xc3\xafve", "a:b", "a=b", "~", "*"}},
+        {"FREEPORT_SESSION", {"", " ", "a b", "a\tb", "session\n", "\x7f", "s\xc3\xa9", "\x01"}},
+        {"FREEPORT_REPORT_FD",
+         {"", "-1", "+1", " 1", "1 ", "0x1", "1.0", "1,2", "stdout", "2147483648", "4294967297", "18446744073709551617",
+          "99999999999999999999999999999", "1\n"}},
+        {"FREEPORT_REPORT", {""}},
+        {"FREEPORT_REPORT_FORMAT", {"", "TEXT", "Json", "xml", "text ", " text", "tex", "textjson", "text,json", "0"}},
+        {"FREEPORT_SOCKNAME", {"", "VIRTUAL", "virtua", "virtuals", "real ", "1", "0", "off"}},
+        {"FREEPORT_CONNECT", {"", "Session", "sessions", "fall-through", "on", "0", "1", "off ", "no"}},
+        {"FREEPORT_TIMEOUT",
+         {"", "-1", "+5", "5s", "5000ms", " 5000", "5000 ", "1e3", "0x10", "1.5", "inf", "2147483648", "4294972296",
+          "18446744073709556616"}},
+        {"FREEPORT_SEGMENT",
+         {"", "/", "name", "name/", "//", "//name", "/a/b", "/name/", "./name", "/.", "/..", " /name"}},
+        {"FREEPORT_SEGMENT_MODE",
+         {"",      "0",    "0400", "0200",  "0000",  "600 ",   " 600", "00600", "0777",        "0700",
+          "01600", "1600", "4600", "02660", "0o600", "rw",     "u=rw", "0680",  "0x180",       "384",
+          "-600",  "+600", "6000", "060",   "066",   "666666", "0661", "00000", "40000000600", "200000000600"}},
+        {"FREEPORT_LOG", {"", "ERROR", "verbose", "warning", "debug ", "0", "1", "info,warn", "errors", "quie"}},
+        {"FREEPORT_LENIENT", {"", "2", "yes", "true", "on", "01", "1 ", " 1", "10", "-1", "00", "11"}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(malformed); i++)
+        for (size_t j = 0; j < COUNT(malformed[i].values) && malformed[i].values[j]; j++)
+            refuse(malformed[i].variable, malformed[i].values[j]);
+}
+
+static void a_complaint_says_every_word_that_would_have_been_taken(void **state) {
+    static const struct {
+        const char *variable, *words[5];
+    } cases[] = {
+        {"FREEPORT_REPORT_FORMAT", {"text", "json"}},
+        {"FREEPORT_SOCKNAME", {"virtual", "real"}},
+        {"FREEPORT_CONNECT", {"session", "fallthrough", "off"}},
+        {"FREEPORT_LOG", {"quiet", "error", "warn", "info", "debug"}},
+        {"FREEPORT_LENIENT", {"0", "1"}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        for (size_t j = 0; j < COUNT(cases[i].words) && cases[i].words[j]; j++) {
+            accept(cases[i].variable, cases[i].words[j]);
+            refuse(cases[i].variable, "?");
+            if (!strstr(heard.expected, cases[i].words[j]))
+                fail_msg("%s: '%s' does not tell of '%s'", cases[i].variable, heard.expected, cases[i].words[j]);
+        }
+    }
+}
+
+static void every_malformed_variable_is_complained_about_at_once(void **state) {
+    static const char *const variables[] = {
+        "FREEPORT_TCP",       "FREEPORT_UDP",           "FREEPORT_SENTINELS", "FREEPORT_NAME",    "FREEPORT_SESSION",
+        "FREEPORT_REPORT_FD", "FREEPORT_REPORT_FORMAT", "FREEPORT_SOCKNAME",  "FREEPORT_CONNECT", "FREEPORT_TIMEOUT",
+        "FREEPORT_SEGMENT",   "FREEPORT_SEGMENT_MODE",  "FREEPORT_LOG",       "FREEPORT_LENIENT"};
+
+    (void)state;
+    reset();
+    for (size_t i = 0; i < COUNT(variables); i++)
+        set(variables[i], " ");
+    set("FREEPORT_REPORT", ""); /* a blank is a path */
+    assert_true(read_settings());
+    for (unsigned i = 0; i < heard.count; i++)
+        if (heard.complaints_about[i] != 1)
+            fail_msg("%u complaints about %s", heard.complaints_about[i], heard.names[i]);
+    assert_int_equal(heard.complaints, heard.count);
+    assert_true(settings.bad);
+}
+
+static void a_good_value_is_kept_beside_a_bad_one(void **state) {
+    (void)state;
+    reset();
+    set("FREEPORT_TIMEOUT", "soon");
+    set("FREEPORT_NAME", "suite");
+    set("FREEPORT_UDP", "40000");
+    assert_true(read_settings());
+    assert_refused("FREEPORT_TIMEOUT", "soon");
+    assert_string_equal(settings.name, "suite");
+    assert_int_equal(settings.timeout_ms, 5000);
+    assert_string_equal(settings.range[FP_UDP], "40000");
+}
+
+static void the_log_level_is_known_to_every_complaint(void **state) {
+    static const char *const words[] = {"quiet", "error", "warn", "info", "debug"};
+    static const char *const variables[] = {"FREEPORT_TCP", "FREEPORT_LENIENT", "FREEPORT_NAME"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(words); i++) {
+        for (size_t j = 0; j < COUNT(variables); j++) {
+            reset();
+            set(variables[j], "");
+            set("FREEPORT_UDP", "40000");
+            set("FREEPORT_LOG", words[i]);
+            assert_true(read_settings());
+            assert_refused(variables[j], "");
+            assert_int_equal(heard.log, i);
+            assert_int_equal(settings.log, i);
+        }
+    }
+    read_one("FREEPORT_LOG", "loud");
+    assert_int_equal(heard.log, FP_LOG_ERROR);
+}
+
+/* Ranges. */
+
+static const char *const malformed_ranges[] = {
+    "",
+    "0",
+    "65536",
+    "30000-",
+    "-30000",
+    "31000-30000",
+    "30000-31000-32000",
+    "30000,",
+    ",30000",
+    "30000,,31000",
+    "30000 ",
+    " 30000",
+    "30000 - 31000",
+    "30000:31000",
+    "30000..31000",
+    "0-100",
+    "1-65536",
+    "4294997296",
+    "all",
+    "http",
+    "30000/tcp",
+    "+30000",
+    "0x7530",
+    "30000\n",
+};
+
+static void a_malformed_range_is_managed_empty_and_bad(void **state) {
+    static const char *const names[FP_PROTOCOLS] = {[FP_TCP] = "FREEPORT_TCP", [FP_UDP] = "FREEPORT_UDP"};
+
+    (void)state;
+    for (int protocol = 0; protocol < FP_PROTOCOLS; protocol++) {
+        for (size_t i = 0; i < COUNT(malformed_ranges); i++) {
+            reset();
+            set(names[protocol], malformed_ranges[i]);
+            assert_true(read_settings());
+            assert_refused(names[protocol], malformed_ranges[i]);
+            assert_true(settings.managed[protocol]);
+            assert_false(settings.managed[!protocol]);
+            assert_string_equal(settings.range[protocol], "");
+            assert_true(fp_portset_empty(&settings.ranges[protocol]));
+        }
+    }
+}
+
+static void a_malformed_range_leaves_the_other_protocol_its_own(void **state) {
+    (void)state;
+    reset();
+    set("FREEPORT_TCP", "many");
+    set("FREEPORT_UDP", "40000");
+    assert_true(read_settings());
+    assert_refused("FREEPORT_TCP", "many");
+    assert_true(settings.managed[FP_TCP] && settings.managed[FP_UDP]);
+    assert_string_equal(settings.range[FP_UDP], "40000");
+    assert_ports(&settings.ranges[FP_UDP], 40000, 40000, 0, 0);
+}
+
+static void a_malformed_range_is_every_port_in_silence_when_lenient(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT(malformed_ranges); i++) {
+        reset();
+        set("FREEPORT_UDP", malformed_ranges[i]);
+        set("FREEPORT_LENIENT", "1");
+        assert_true(read_settings());
+        assert_accepted("FREEPORT_UDP", malformed_ranges[i]);
+        assert_true(settings.lenient);
+        assert_true(settings.managed[FP_UDP]);
+        assert_string_equal(settings.range[FP_UDP], "1-65535");
+        assert_ports(&settings.ranges[FP_UDP], 1, LAST, 0, 0);
+        assert_false(settings.managed[FP_TCP]);
+        assert_string_equal(settings.range[FP_TCP], "");
+    }
+}
+
+static void lenient_changes_no_good_range_and_nothing_else(void **state) {
+    (void)state;
+    reset();
+    set("FREEPORT_TCP", "30000-31000");
+    set("FREEPORT_LENIENT", "1");
+    set("FREEPORT_SENTINELS", "http");
+    assert_true(read_settings());
+    assert_refused("FREEPORT_SENTINELS", "http");
+    assert_string_equal(settings.range[FP_TCP], "30000-31000");
+}
+
+static void lenient_0_is_strict(void **state) {
+    (void)state;
+    reset();
+    set("FREEPORT_TCP", "many");
+    set("FREEPORT_LENIENT", "0");
+    assert_true(read_settings());
+    assert_refused("FREEPORT_TCP", "many");
+    assert_string_equal(settings.range[FP_TCP], "");
+}
+
+/* A list of `length` characters that can be read: ports with commas, and zeros before the last one to fill up. */
+static const char *range_of_length(size_t length) {
+    static char text[4096];
+    size_t at = 0;
+
+    while (at + 12 < length)
+        at += (size_t)snprintf(text + at, sizeof text - at, "30000,");
+    snprintf(text + at, sizeof text - at, "%0*d", (int)(length - at), 30001);
+    assert_int_equal(strlen(text), length);
+    return text;
+}
+
+static void a_range_as_long_as_its_field_is_kept_and_a_longer_one_refused(void **state) {
+    const size_t most = sizeof settings.range[FP_TCP] - 1;
+    static const char *const lenient[] = {"0", "1"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(lenient); i++) {
+        for (size_t length = most - 3; length <= most + 3; length++) {
+            const char *text = range_of_length(length);
+
+            reset();
+            set("FREEPORT_TCP", text);
+            set("FREEPORT_LENIENT", lenient[i]);
+            assert_true(read_settings());
+            assert_true(settings.managed[FP_TCP]);
+            if (length <= most) {
+                assert_accepted("FREEPORT_TCP", text);
+                assert_string_equal(settings.range[FP_TCP], text);
+                assert_ports(&settings.ranges[FP_TCP], 30000, 30001, 0, 0);
+            } else {
+                assert_refused("FREEPORT_TCP", text);
+                assert_string_equal(settings.range[FP_TCP], "");
+                assert_true(fp_portset_empty(&settings.ranges[FP_TCP]));
+            }
+        }
+    }
+}
+
+/* Sentinels. Both ranges are set, so that each protocol can show what it got. */
+
+static void read_sentinels(const char *sentinels) {
+    reset();
+    set("FREEPORT_TCP", "30000-31000");
+    set("FREEPORT_UDP", "40000-41000");
+    set("FREEPORT_SENTINELS", sentinels);
+    assert_true(read_settings());
+}
+
+static void accept_sentinels(const char *sentinels) {
+    read_sentinels(sentinels);
+    assert_accepted("FREEPORT_SENTINELS", sentinels);
+}
+
+static void no_sentinels_are_none_rather_than_malformed(void **state) {
+    (void)state;
+    accept("FREEPORT_SENTINELS", "");
+    assert_same_as_default("FREEPORT_SENTINELS", "");
+}
+
+static void a_sentinel_without_a_suffix_is_both_protocols(void **state) {
+    (void)state;
+    accept_sentinels("8080");
+    for (int protocol = 0; protocol < FP_PROTOCOLS; protocol++) {
+        assert_ports(&settings.sentinels[protocol], 8080, 8080, 0, 0);
+        assert_ports(&settings.named[protocol], 8080, 8080, 0, 0);
+    }
+    assert_false(settings.sentinels_all);
+}
+
+static void a_suffix_picks_one_protocol(void **state) {
+    (void)state;
+    accept_sentinels("80-90/tcp,53/udp");
+    assert_ports(&settings.sentinels[FP_TCP], 80, 90, 0, 0);
+    assert_ports(&settings.named[FP_TCP], 80, 90, 0, 0);
+    assert_ports(&settings.sentinels[FP_UDP], 53, 53, 0, 0);
+    assert_ports(&settings.named[FP_UDP], 53, 53, 0, 0);
+
+    accept_sentinels("53/udp,53/tcp");
+    assert_ports(&settings.sentinels[FP_TCP], 53, 53, 0, 0);
+    assert_ports(&settings.sentinels[FP_UDP], 53, 53, 0, 0);
+}
+
+static void every_port_outside_the_range_can_be_a_sentinel(void **state) {
+    char text[16];
+
+    (void)state;
+    for (unsigned port = 1; port <= LAST; port++) {
+        bool outside = port < 30000 || port > 31000;
+
+        snprintf(text, sizeof text, "%u/tcp", port);
+        accept_sentinels(text);
+        if (fp_portset_has(&settings.sentinels[FP_TCP], (uint16_t)port) != outside ||
+            fp_portset_has(&settings.named[FP_TCP], (uint16_t)port) != outside)
+            fail_msg("%s", text);
+        settings.sentinels[FP_TCP].words[port / 64] &= ~(UINT64_C(1) << port % 64);
+        assert_true(fp_portset_empty(&settings.sentinels[FP_TCP]));
+        assert_true(fp_portset_empty(&settings.sentinels[FP_UDP]));
+    }
+}
+
+static void ports_in_a_protocols_own_range_are_no_sentinels_of_it(void **state) {
+    (void)state;
+    accept_sentinels("29999-31001,40500");
+    assert_false(fp_portset_has(&settings.sentinels[FP_TCP], 30000));
+    assert_false(fp_portset_has(&settings.named[FP_TCP], 31000));
+    assert_true(fp_portset_has(&settings.sentinels[FP_TCP], 29999));
+    assert_true(fp_portset_has(&settings.named[FP_TCP], 31001));
+    assert_true(fp_portset_has(&settings.sentinels[FP_TCP], 40500));
+    assert_ports(&settings.sentinels[FP_UDP], 29999, 31001, 0, 0);
+    assert_ports(&settings.named[FP_UDP], 29999, 31001, 0, 0);
+}
+
+static void all_is_every_port_outside_the_range_and_names_none(void **state) {
+    (void)state;
+    accept_sentinels("all");
+    assert_true(settings.sentinels_all);
+    assert_every_port_outside(&settings.sentinels[FP_TCP], 30000, 31000);
+    assert_every_port_outside(&settings.sentinels[FP_UDP], 40000, 41000);
+    assert_true(fp_portset_empty(&settings.named[FP_TCP]));
+    assert_true(fp_portset_empty(&settings.named[FP_UDP]));
+}
+
+static void all_stands_beside_ports_that_are_named(void **state) {
+    static const char *const texts[] = {"all,5432", "5432,all", "5432,all,all", "all/tcp,5432,all/udp"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        accept_sentinels(texts[i]);
+        assert_true(settings.sentinels_all);
+        for (int protocol = 0; protocol < FP_PROTOCOLS; protocol++)
+            assert_ports(&settings.named[protocol], 5432, 5432, 0, 0);
+        assert_every_port_outside(&settings.sentinels[FP_TCP], 30000, 31000);
+        assert_every_port_outside(&settings.sentinels[FP_UDP], 40000, 41000);
+    }
+}
+
+static void all_takes_a_suffix(void **state) {
+    (void)state;
+    accept_sentinels("all/tcp,53/udp");
+    assert_true(settings.sentinels_all);
+    assert_every_port_outside(&settings.sentinels[FP_TCP], 30000, 31000);
+    assert_true(fp_portset_empty(&settings.named[FP_TCP]));
+    assert_ports(&settings.sentinels[FP_UDP], 53, 53, 0, 0);
+    assert_ports(&settings.named[FP_UDP], 53, 53, 0, 0);
+}
+
+static void a_protocol_without_a_range_has_no_sentinels(void **state) {
+    static const char *const texts[] = {"8080", "8080/udp", "all", "all/udp", "8080,all", "http"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        read_one("FREEPORT_SENTINELS", texts[i]);
+        assert_true(fp_portset_empty(&settings.sentinels[FP_UDP]));
+        assert_true(fp_portset_empty(&settings.named[FP_UDP]));
+    }
+}
+
+static void a_malformed_range_still_has_its_sentinels(void **state) {
+    (void)state;
+    reset();
+    set("FREEPORT_TCP", "many");
+    set("FREEPORT_SENTINELS", "8080");
+    assert_true(read_settings());
+    assert_refused("FREEPORT_TCP", "many");
+    assert_ports(&settings.sentinels[FP_TCP], 8080, 8080, 0, 0);
+}
+
+static void malformed_sentinels_are_every_port_outside_the_range(void **state) {
+    static const char *const texts[] = {
+        ",",          "8080,",     ",8080",    "8080,,9090", " 8080",        "8080 ",
+        "8080, 9090", "0",         "65536",    "9-8",        "8080-",        "-8080",
+        "8080/",      "8080/sctp", "8080/TCP", "8080/tcpx",  "8080/tcp/udp", "8080/tcp-9090",
+        "8080/6",     "8080 tcp",  "tcp/8080", "http",       "ALL",          "al",
+        "alll",       "all8080",   "all-8080", "all/",       "all/sctp",     "all,",
+        ",all",       "all,,all",  "all 8080", "all;8080",   "8080;9090",    "8080:9090",
+        "8080,0",     "8080,http", "*",        "none",       "/tcp",         "8080/tcp,/udp",
+        "8080\n",     "8080,all/"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        read_sentinels(texts[i]);
+        assert_refused("FREEPORT_SENTINELS", texts[i]);
+        assert_every_port_outside(&settings.sentinels[FP_TCP], 30000, 31000);
+        assert_every_port_outside(&settings.sentinels[FP_UDP], 40000, 41000);
+        assert_true(fp_portset_empty(&settings.named[FP_TCP]));
+        assert_true(fp_portset_empty(&settings.named[FP_UDP]));
+        assert_true(settings.sentinels_all);
+    }
+}
+
+/* Text. */
+
+static bool is_name_byte(unsigned byte) {
+    return byte != 0 && strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-", (int)byte);
+}
+
+static bool is_session_byte(unsigned byte) {
+    return byte > ' ' && byte < 0x7f;
+}
+
+/* Every byte, alone, first, within and last. */
+static void walk_bytes(const char *variable, const char *kept, bool (*allowed)(unsigned byte)) {
+    for (unsigned byte = 1; byte <= UINT8_MAX; byte++) {
+        char texts[][4] = {{(char)byte}, {(char)byte, 'b', 'c'}, {'a', (char)byte, 'c'}, {'a', 'b', (char)byte}};
+
+        for (size_t i = 0; i < COUNT(texts); i++) {
+            if (!allowed(byte)) {
+                refuse(variable, texts[i]);
+                continue;
+            }
+            accept(variable, texts[i]);
+            assert_string_equal(kept, texts[i]);
+        }
+    }
+}
+
+static void walk_lengths(const char *variable, const char *kept, size_t most) {
+    for (size_t length = 1; length <= most + 20; length++) {
+        const char *text = of_length(length);
+
+        if (length > most) {
+            refuse(variable, text);
+            continue;
+        }
+        accept(variable, text);
+        assert_string_equal(kept, text);
+    }
+}
+
+static void a_name_takes_exactly_its_characters(void **state) {
+    (void)state;
+    walk_bytes("FREEPORT_NAME", settings.name, is_name_byte);
+}
+
+static void a_name_takes_1_to_32_characters(void **state) {
+    (void)state;
+    walk_lengths("FREEPORT_NAME", settings.name, 32);
+}
+
+static void a_session_takes_exactly_its_characters(void **state) {
+    (void)state;
+    walk_bytes("FREEPORT_SESSION", settings.session, is_session_byte);
+}
+
+static void a_session_takes_1_to_64_characters(void **state) {
+    (void)state;
+    walk_lengths("FREEPORT_SESSION", settings.session, 64);
+}
+
+static void a_report_takes_any_path_shorter_than_path_max(void **state) {
+    (void)state;
+    accept("FREEPORT_REPORT", "/tmp/a report, with \"blanks\"\n\xff");
+    assert_string_equal(settings.report, "/tmp/a report, with \"blanks\"\n\xff");
+    for (size_t length = PATH_MAX - 3; length <= PATH_MAX + 3; length++) {
+        const char *text = of_length(length);
+
+        if (length >= PATH_MAX) {
+            refuse("FREEPORT_REPORT", text);
+            continue;
+        }
+        accept("FREEPORT_REPORT", text);
+        assert_string_equal(settings.report, text);
+    }
+}
+
+static void a_segment_is_one_slash_and_any_file_name(void **state) {
+    static const char *const names[] = {"/a", "/...", "/..a", "/.a", "/a.", "/freeport-1000", "/a b", "/\xff"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(names); i++) {
+        accept("FREEPORT_SEGMENT", names[i]);
+        assert_string_equal(settings.segment, names[i]);
+    }
+    for (unsigned byte = 1; byte <= UINT8_MAX; byte++) {
+        char text[] = {'/', 'a', (char)byte, 'b', '\0'};
+
+        if (byte == '/') {
+            refuse("FREEPORT_SEGMENT", text);
+            continue;
+        }
+        accept("FREEPORT_SEGMENT", text);
+        assert_string_equal(settings.segment, text);
+    }
+}
+
+static void a_segments_name_takes_1_to_254_bytes_behind_the_slash(void **state) {
+    char text[NAME_MAX + 32] = "/";
+
+    (void)state;
+    for (size_t length = 1; length <= NAME_MAX + 20; length++) {
+        strcpy(text + 1, of_length(length));
+        if (length > NAME_MAX - 1) {
+            refuse("FREEPORT_SEGMENT", text);
+            continue;
+        }
+        accept("FREEPORT_SEGMENT", text);
+        assert_string_equal(settings.segment, text);
+    }
+}
+
+/* Numbers. */
+
+static void numbers_are_read_to_the_end_of_an_int(void **state) {
+    static const struct {
+        const char *text;
+        int number;
+    } cases[] = {{"0", 0},
+                 {"1", 1},
+                 {"9", 9},
+                 {"10", 10},
+                 {"0010", 10},
+                 {"65536", 65536},
+                 {"2147483639", 2147483639},
+                 {"2147483647", INT_MAX},
+                 {"0000000000000000000000002147483647", INT_MAX}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        accept("FREEPORT_REPORT_FD", cases[i].text);
+        assert_int_equal(settings.report_fd, cases[i].number);
+        accept("FREEPORT_TIMEOUT", cases[i].text);
+        assert_int_equal(settings.timeout_ms, cases[i].number);
+    }
+}
+
+static void a_mode_takes_what_lets_its_owner_in_and_runs_nothing(void **state) {
+    char text[8];
+
+    (void)state;
+    for (unsigned mode = 0; mode <= 07777; mode++) {
+        for (int width = 1; width <= 5; width++) {
+            int length = snprintf(text, sizeof text, "%0*o", width, mode);
+
+            if ((mode & 0600) != 0600 || (mode & ~0666u) != 0 || length > 4) {
+                refuse("FREEPORT_SEGMENT_MODE", text);
+                continue;
+            }
+            accept("FREEPORT_SEGMENT_MODE", text);
+            assert_int_equal(settings.segment_mode, mode);
+        }
+    }
+}
+
+/* Some would come out right if a digit beyond 7 counted: 0580 is 0600 then. */
+static void a_mode_takes_octal_digits_alone(void **state) {
+    char text[8];
+
+    (void)state;
+    for (unsigned number = 0; number <= 9999; number++) {
+        snprintf(text, sizeof text, "%04u", number);
+        if (strpbrk(text, "89"))
+            refuse("FREEPORT_SEGMENT_MODE", text);
+    }
+}
+
+/* Words. */
+
+static void every_word_means_its_own_setting(void **state) {
+    (void)state;
+    accept("FREEPORT_REPORT_FORMAT", "text");
+    assert_int_equal(settings.report_format, FP_REPORT_TEXT);
+    accept("FREEPORT_REPORT_FORMAT", "json");
+    assert_int_equal(settings.report_format, FP_REPORT_JSON);
+
+    accept("FREEPORT_SOCKNAME", "virtual");
+    assert_int_equal(settings.sockname, FP_SOCKNAME_VIRTUAL);
+    accept("FREEPORT_SOCKNAME", "real");
+    assert_int_equal(settings.sockname, FP_SOCKNAME_REAL);
+
+    accept("FREEPORT_CONNECT", "session");
+    assert_int_equal(settings.connect, FP_CONNECT_SESSION);
+    accept("FREEPORT_CONNECT", "fallthrough");
+    assert_int_equal(settings.connect, FP_CONNECT_FALLTHROUGH);
+    accept("FREEPORT_CONNECT", "off");
+    assert_int_equal(settings.connect, FP_CONNECT_OFF);
+
+    accept("FREEPORT_LOG", "quiet");
+    assert_int_equal(settings.log, FP_LOG_QUIET);
+    accept("FREEPORT_LOG", "error");
+    assert_int_equal(settings.log, FP_LOG_ERROR);
+    accept("FREEPORT_LOG", "warn");
+    assert_int_equal(settings.log, FP_LOG_WARN);
+    accept("FREEPORT_LOG", "info");
+    assert_int_equal(settings.log, FP_LOG_INFO);
+    accept("FREEPORT_LOG", "debug");
+    assert_int_equal(settings.log, FP_LOG_DEBUG);
+
+    accept("FREEPORT_LENIENT", "1");
+    assert_true(settings.lenient);
+    accept("FREEPORT_LENIENT", "0");
+    assert_false(settings.lenient);
+}
+
+/* What is handed down. */
+
+static void an_identity_that_is_handed_down_is_read(void **state) {
+    (void)state;
+    accept("FREEPORT_REPORT_ID", "2049:131072");
+    assert_true(settings.report_device == 2049 && settings.report_inode == 131072);
+    accept("FREEPORT_REPORT_ID", "18446744073709551615:18446744073709551615");
+    assert_true(settings.report_device == UINT64_MAX && settings.report_inode == UINT64_MAX);
+    accept("FREEPORT_REPORT_ID", "0:1");
+    assert_true(settings.report_device == 0 && settings.report_inode == 1);
+}
+
+static void an_owner_that_is_handed_down_is_read(void **state) {
+    (void)state;
+    accept("FREEPORT_SEGMENT_OWNER", "0");
+    assert_true(settings.segment_owner == 0);
+    accept("FREEPORT_SEGMENT_OWNER", "1000");
+    assert_true(settings.segment_owner == 1000);
+    accept("FREEPORT_SEGMENT_OWNER", "4294967294");
+    assert_true(settings.segment_owner == 4294967294u);
+}
+
+static void what_is_handed_down_malformed_is_ignored_in_silence(void **state) {
+    static const struct {
+        const char *variable, *values[20];
+    } cases[] = {
+        {"FREEPORT_REPORT_ID",
+         {"", ":", "1", "1:", ":1", "1:2:3", "1:2 ", " 1:2", "1 :2", "-1:2", "1:-2", "0x1:2", "1,2", "1:2,",
+          "18446744073709551616:1", "1:18446744073709551616", "1:99999999999999999999999"}},
+        {"FREEPORT_SEGMENT_OWNER",
+         {"", "-1", "+1", "root", " 0", "0 ", "0x0", "1.0", "4294967296", "4294967296000", "18446744073709551616"}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        for (size_t j = 0; j < COUNT(cases[i].values) && cases[i].values[j]; j++) {
+            accept(cases[i].variable, cases[i].values[j]);
+            assert_same_as_default(cases[i].variable, cases[i].values[j]);
+        }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_a_range_nothing_is_read_and_nothing_said),
+        cmocka_unit_test(one_range_manages_its_protocol_alone),
+        cmocka_unit_test(two_ranges_are_kept_apart),
+        cmocka_unit_test(a_range_alone_leaves_every_default),
+        cmocka_unit_test(every_malformed_value_is_complained_about_once_and_keeps_the_default),
+        cmocka_unit_test(a_complaint_says_every_word_that_would_have_been_taken),
+        cmocka_unit_test(every_malformed_variable_is_complained_about_at_once),
+        cmocka_unit_test(a_good_value_is_kept_beside_a_bad_one),
+        cmocka_unit_test(the_log_level_is_known_to_every_complaint),
+        cmocka_unit_test(a_malformed_range_is_managed_empty_and_bad),
+        cmocka_unit_test(a_malformed_range_leaves_the_other_protocol_its_own),
+        cmocka_unit_test(a_malformed_range_is_every_port_in_silence_when_lenient),
+        cmocka_unit_test(lenient_changes_no_good_range_and_nothing_else),
+        cmocka_unit_test(lenient_0_is_strict),
+        cmocka_unit_test(a_range_as_long_as_its_field_is_kept_and_a_longer_one_refused),
+        cmocka_unit_test(no_sentinels_are_none_rather_than_malformed),
+        cmocka_unit_test(a_sentinel_without_a_suffix_is_both_protocols),
+        cmocka_unit_test(a_suffix_picks_one_protocol),
+        cmocka_unit_test(every_port_outside_the_range_can_be_a_sentinel),
+        cmocka_unit_test(ports_in_a_protocols_own_range_are_no_sentinels_of_it),
+        cmocka_unit_test(all_is_every_port_outside_the_range_and_names_none),
+        cmocka_unit_test(all_stands_beside_ports_that_are_named),
+        cmocka_unit_test(all_takes_a_suffix),
+        cmocka_unit_test(a_protocol_without_a_range_has_no_sentinels),
+        cmocka_unit_test(a_malformed_range_still_has_its_sentinels),
+        cmocka_unit_test(malformed_sentinels_are_every_port_outside_the_range),
+        cmocka_unit_test(a_name_takes_exactly_its_characters),
+        cmocka_unit_test(a_name_takes_1_to_32_characters),
+        cmocka_unit_test(a_session_takes_exactly_its_characters),
+        cmocka_unit_test(a_session_takes_1_to_64_characters),
+        cmocka_unit_test(a_report_takes_any_path_shorter_than_path_max),
+        cmocka_unit_test(a_segment_is_one_slash_and_any_file_name),
+        cmocka_unit_test(a_segments_name_takes_1_to_254_bytes_behind_the_slash),
+        cmocka_unit_test(numbers_are_read_to_the_end_of_an_int),
+        cmocka_unit_test(a_mode_takes_what_lets_its_owner_in_and_runs_nothing),
+        cmocka_unit_test(a_mode_takes_octal_digits_alone),
+        cmocka_unit_test(every_word_means_its_own_setting),
+        cmocka_unit_test(an_identity_that_is_handed_down_is_read),
+        cmocka_unit_test(an_owner_that_is_handed_down_is_read),
+        cmocka_unit_test(what_is_handed_down_malformed_is_ignored_in_silence),
+    };
+
+    return cmocka_run_group_tests(tests, read_defaults, NULL);
+}
