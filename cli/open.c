@@ -71,7 +71,7 @@ int cli_open(const struct fp_settings *settings, bool create, struct freeport **
                                          .existing_only = !create};
     struct freeport *handle = cli_need(calloc(1, sizeof *handle));
     find_libc();
-    handle->calls = &calls;
+    handle->calls = calls;
     *fp = NULL;
     int error = fp_segment_open(&request, &handle->segment, &handle->facts);
     if (error == -ENOENT && !create) {

@@ -237,16 +237,20 @@ static bool read_sentinels(const struct variable *variable, struct fp_settings *
     return readable;
 }
 
-/* DEVICE:INODE, of the report's descriptor. */
+/* DESCRIPTOR:DEVICE:INODE. Of another descriptor than FREEPORT_REPORT_FD, which is read before: nobody's business now.
+ */
 static bool read_identity(const struct variable *variable, struct fp_settings *settings, const char *value) {
-    uint64_t device, inode;
+    uint64_t descriptor, device, inode;
 
     (void)variable;
-    if (!read_decimal(&value, UINT64_MAX, &device) || !skip(&value, ":") || !read_decimal(&value, UINT64_MAX, &inode) ||
+    if (!read_decimal(&value, INT_MAX, &descriptor) || !skip(&value, ":") ||
+        !read_decimal(&value, UINT64_MAX, &device) || !skip(&value, ":") || !read_decimal(&value, UINT64_MAX, &inode) ||
         *value != '\0')
         return false;
-    settings->report_device = device;
-    settings->report_inode = inode;
+    if (settings->report_fd >= 0 && descriptor == (uint64_t)settings->report_fd) {
+        settings->report_device = device;
+        settings->report_inode = inode;
+    }
     return true;
 }
 

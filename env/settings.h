@@ -42,7 +42,7 @@ struct fp_settings {
     char name[33];
     char session[65];                     /* empty: none given */
     int report_fd;                        /* -1: none */
-    uint64_t report_device, report_inode; /* identity handed down (FREEPORT_REPORT_ID); 0, 0: none */
+    uint64_t report_device, report_inode; /* that descriptor's identity, handed down (FREEPORT_REPORT_ID); 0, 0: none */
     char report[PATH_MAX];                /* empty: none */
     enum fp_report_format report_format;
     enum fp_sockname sockname;

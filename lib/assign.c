@@ -6,9 +6,10 @@
  *   a sentinel  the session has a port for it: bind that, as the program has it, and the kernel decides
  *               it has none: choose and claim -> nobody on any address? -> bind, reuse flags off -> record, pledge
  *
- * A port whose entry is free is claimed before it is bound, so that nobody else tries it. One whose entry says somebody
- * else's (who may be gone, or have closed it) is bound first, and its entry taken only when the kernel has said yes: if
- * it says no, the entry was right.
+ * A port whose entry is free is claimed before it is bound, so that nobody else tries it. So is one that is left over,
+ * from somebody who is gone or from this process itself; if the kernel says no, the entry was right, and is put back.
+ * One whose entry says somebody else's who is there is bound first, and its entry taken only when the kernel has said
+ * yes.
  */
 #include "assign.h"
 
@@ -16,6 +17,7 @@
 #include "lock.h"
 #include "owner.h"
 #include "search.h"
+#include "uncancelled.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -54,14 +56,16 @@ struct attempt {
     fp_owner self;
     struct fp_search search;
     fp_meaning meaning; /* of an entry that it claims */
+    fp_owner was_owner; /* what a claimed entry said before; 0 where it was free */
+    fp_meaning was_meaning;
     bool begun;
     bool conflict; /* the session's own port was refused for good */
 };
 
 enum choice {
     CHOICE_NONE,
-    CHOICE_CLAIMED,  /* a free port, claimed */
-    CHOICE_OCCUPIED, /* somebody's entry, perhaps out of date: bind it first */
+    CHOICE_CLAIMED,  /* a free port, or one that is left over: claimed */
+    CHOICE_OCCUPIED, /* somebody's who is there, and who may have closed it: bind it first */
     CHOICE_SESSION,  /* the session's own port for the sentinel */
 };
 
@@ -94,6 +98,32 @@ static uint16_t twin_port(struct attempt *attempt) {
     return port;
 }
 
+/*
+ * Claims the entry that the search has found fit, unless anything has happened to it since. By its meaning first: that
+ * tells two threads of one process apart, and two searches that found the same one left over.
+ */
+static bool claim(struct attempt *attempt, uint16_t port) {
+    struct fp_segment *segment = attempt->fp->segment;
+    unsigned protocol = attempt->bind->protocol;
+    fp_owner owner = attempt->search.owner;
+    fp_meaning meaning = attempt->search.meaning;
+    if (owner != 0 &&
+        !atomic_compare_exchange_strong(&fp_entry_at(segment, protocol, port)->meaning, &meaning, attempt->meaning))
+        return false;
+    if (!fp_entry_claim(segment, protocol, port, owner, attempt->self, attempt->meaning))
+        return false;
+    attempt->was_owner = owner;
+    attempt->was_meaning = attempt->search.meaning;
+    return true;
+}
+
+/* Whether the entry is nobody's who could still want it; a sentinel is its session's, whoever is there. */
+static bool left_over(const struct attempt *attempt) {
+    const struct fp_search *search = &attempt->search;
+    return search->kind < FP_KIND_SENTINEL_LEFT &&
+           (search->owner == attempt->self || fp_owner_gone_quick(search->owner));
+}
+
 static enum choice choose_locked(struct attempt *attempt, uint16_t *port) {
     struct fp_segment *segment = attempt->fp->segment;
     const struct fp_bind *bind = attempt->bind;
@@ -105,17 +135,18 @@ static enum choice choose_locked(struct attempt *attempt, uint16_t *port) {
             return CHOICE_SESSION;
         *port = twin_port(attempt);
         if (*port && fp_entry_claim(segment, protocol, *port, 0, attempt->self, attempt->meaning)) {
+            attempt->was_owner = 0;
             fp_index_add(segment, &attempt->fp->session, protocol, bind->sentinel, *port);
             return CHOICE_CLAIMED;
         }
     }
     while ((*port = fp_search_next(&attempt->search)) != 0) {
-        if (fp_entry_owner(segment, protocol, *port) != 0) {
+        if (!left_over(attempt)) {
             fp_search_advance(&attempt->search, *port);
             return CHOICE_OCCUPIED;
         }
-        if (!fp_entry_claim(segment, protocol, *port, 0, attempt->self, attempt->meaning))
-            continue;
+        if (!claim(attempt, *port))
+            continue; /* somebody has claimed it since it was found fit: it is theirs */
         fp_search_advance(&attempt->search, *port);
         if (bind->sentinel)
             fp_index_add(segment, &attempt->fp->session, protocol, bind->sentinel, *port);
@@ -142,7 +173,7 @@ static int bind_to(const struct fp_bind *bind, uint16_t port) {
     struct sockaddr_storage address;
     memcpy(&address, bind->address, bind->length);
     fp_address_set_port((struct sockaddr *)&address, port);
-    return bind->fp->calls->bind(bind->fd, (struct sockaddr *)&address, bind->length) == 0 ? 0 : -errno;
+    return bind->fp->calls.bind(bind->fd, (struct sockaddr *)&address, bind->length) == 0 ? 0 : -errno;
 }
 
 static int bind_alone(const struct fp_bind *bind, uint16_t port) {
@@ -158,10 +189,23 @@ static void record(struct attempt *attempt, uint16_t port) {
                     attempt->bind->address);
 }
 
+/* What was left over says again what it said. Killed half way: a claim of somebody who is gone. */
+static void put_back(struct attempt *attempt, uint16_t port) {
+    struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, port);
+    fp_meaning claimed = attempt->meaning;
+    fp_owner self = attempt->self;
+    atomic_compare_exchange_strong(&entry->meaning, &claimed, attempt->was_meaning);
+    atomic_compare_exchange_strong(&entry->owner, &self, attempt->was_owner);
+}
+
 /* A try that came to nothing: EADDRINUSE alone means that the port is busy. */
 static void give_up(struct attempt *attempt, uint16_t port, bool claimed, int error) {
     struct fp_segment *segment = attempt->fp->segment;
     unsigned protocol = attempt->bind->protocol;
+    if (claimed && attempt->was_owner != 0) {
+        put_back(attempt, port);
+        claimed = false;
+    }
     if (error == -EADDRINUSE) {
         fp_entry_refused(segment, protocol, port, attempt->search.serial, claimed ? attempt->self : 0);
         return;
@@ -209,10 +253,10 @@ static int bind_any(struct attempt *attempt, uint16_t *port) {
 static int probe(struct attempt *attempt, uint16_t port) {
     struct freeport *fp = attempt->fp;
     unsigned protocol = attempt->bind->protocol;
-    int error = fp_probe(fp->calls, protocol, port);
+    int error = fp_probe(&fp->calls, protocol, port);
     if (error != 0 || !attempt->search.twin)
         return error;
-    if (fp_probe(fp->calls, !protocol, port) == 0)
+    if (fp_probe(&fp->calls, !protocol, port) == 0)
         return 0;
     fp_entry_refused(fp->segment, !protocol, port, attempt->search.serial, 0);
     return -EADDRINUSE;
@@ -226,8 +270,7 @@ static bool seize(struct attempt *attempt, uint16_t port) {
     fp_meaning meaning;
     fp_lock(segment, &locked);
     bool seized = fp_index_find(segment, &attempt->fp->session, bind->protocol, bind->sentinel, &meaning) == 0 &&
-                  fp_entry_claim(segment, bind->protocol, port, fp_entry_owner(segment, bind->protocol, port),
-                                 attempt->self, attempt->meaning);
+                  claim(attempt, port);
     if (seized)
         fp_index_add(segment, &attempt->fp->session, bind->protocol, bind->sentinel, port);
     fp_unlock(&locked);
@@ -301,13 +344,15 @@ static void forget(struct attempt *attempt, uint16_t port, fp_owner owner) {
 
 static bool stranger_holds(struct attempt *attempt, uint16_t port, fp_owner owner) {
     const struct fp_segment_facts *facts = &attempt->fp->facts;
-    return fp_held_by_stranger(attempt->bind->protocol, port, fp_owner_pid(owner), facts->device, facts->inode);
+    pid_t likely = fp_owner_gone(owner) ? 0 : fp_owner_pid(owner);
+    return fp_held_by_stranger(attempt->bind->protocol, port, likely, facts->device, facts->inode);
 }
 
 /*
  * The session has the port, and nobody who is there holds it by the table: a server that ended, or the other protocol's
- * half. It is bound as if it were fresh, since a stranger may have come; where that fails because of one of our own (a
- * daemon's child, a connection in TIME_WAIT), the program's own flags decide.
+ * half. Or somebody may, and the program's flags would let it join whoever it is. It is bound as if it were fresh,
+ * since a stranger may have come; where that fails because of one of our own (a worker, a daemon's child, a connection
+ * in TIME_WAIT), the program's own flags decide.
  */
 static int bind_again(struct attempt *attempt, uint16_t port, fp_owner owner, fp_meaning meaning) {
     struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, port);
@@ -340,6 +385,13 @@ static int bind_again(struct attempt *attempt, uint16_t port, fp_owner owner, fp
     return error;
 }
 
+/* Whether a bind of its own flags may succeed beside a stranger, who came when whoever had the port had closed it. */
+static bool may_join(const struct fp_bind *bind) {
+    struct fp_reuse reuse;
+    fp_reuse_get(bind->fd, &reuse);
+    return reuse.port || (bind->protocol == FP_UDP_INDEX && reuse.address);
+}
+
 /* One more bind of a sentinel for which the session has a port. -EAGAIN: look at the session again. */
 static int bind_session(struct attempt *attempt, uint16_t port) {
     struct fp_segment *segment = attempt->fp->segment;
@@ -351,7 +403,7 @@ static int bind_session(struct attempt *attempt, uint16_t port) {
     bool gone = fp_owner_gone(owner);
     if (fp_state(meaning) == FP_CLAIMED && !gone && settled(attempt, port, owner, meaning))
         return -EAGAIN;
-    if (gone || fp_state(meaning) == FP_PLEDGED)
+    if (gone || fp_state(meaning) == FP_PLEDGED || (fp_state(meaning) == FP_BOUND && may_join(attempt->bind)))
         return bind_again(attempt, port, owner, meaning);
     int error = bind_to(attempt->bind, port);
     if (error == -EADDRINUSE && stranger_holds(attempt, port, owner)) {
@@ -393,7 +445,9 @@ static int bind_sentinel(struct attempt *attempt, uint16_t *port) {
 int fp_bind(const struct fp_bind *bind, uint16_t *port, bool *conflict) {
     struct fp_bind copy = *bind;
     struct attempt attempt = {.bind = &copy, .fp = bind->fp, .self = fp_owner_self()};
+    int cancel = fp_cancel_off();
     int error = bind->sentinel ? bind_sentinel(&attempt, port) : bind_any(&attempt, port);
+    fp_cancel_restore(cancel);
     if (conflict)
         *conflict = attempt.conflict;
     return error;
@@ -401,36 +455,43 @@ int fp_bind(const struct fp_bind *bind, uint16_t *port, bool *conflict) {
 
 /* Ports without a socket. */
 
+static int reserve(struct attempt *attempt, fp_owner owner, uint16_t *port) {
+    struct fp_segment *segment = attempt->fp->segment;
+    unsigned protocol = attempt->bind->protocol;
+    enum choice choice;
+    int error;
+    while ((error = choose(attempt, port, &choice)) == 0) {
+        if (choice == CHOICE_NONE)
+            return -EADDRINUSE;
+        error = fp_probe(&attempt->fp->calls, protocol, *port);
+        if (error == 0 && choice == CHOICE_OCCUPIED && !claim(attempt, *port))
+            error = -EADDRINUSE;
+        if (error == 0) {
+            fp_meaning reserved = fp_with_state(attempt->meaning, FP_RESERVED);
+            fp_entry_record(segment, protocol, *port, reserved, NULL);
+            if (owner != attempt->self)
+                fp_entry_take(segment, protocol, *port, owner, reserved);
+            return 0;
+        }
+        give_up(attempt, *port, choice == CHOICE_CLAIMED, error);
+        if (error != -EADDRINUSE)
+            return error;
+        if (expired(attempt->bind->deadline))
+            return -ETIMEDOUT;
+    }
+    return error;
+}
+
 int fp_get(struct freeport *fp, enum freeport_protocol protocol, fp_owner owner, int timeout_ms, uint16_t *port) {
     struct fp_bind bind = {.fp = fp,
                            .protocol = protocol == FREEPORT_TCP ? FP_TCP_INDEX : FP_UDP_INDEX,
                            .deadline = fp_deadline_in(timeout_ms)};
     struct attempt attempt = {.bind = &bind, .fp = fp, .self = fp_owner_self()};
-    enum choice choice;
-    int error;
     if (fp->range_size[bind.protocol] == 0)
         return -EINVAL;
-    while ((error = choose(&attempt, port, &choice)) == 0) {
-        if (choice == CHOICE_NONE)
-            return -EADDRINUSE;
-        fp_owner was = fp_entry_owner(fp->segment, bind.protocol, *port);
-        error = fp_probe(fp->calls, bind.protocol, *port);
-        if (error == 0 && choice == CHOICE_OCCUPIED &&
-            !fp_entry_claim(fp->segment, bind.protocol, *port, was, attempt.self, attempt.meaning))
-            error = -EADDRINUSE;
-        if (error == 0) {
-            fp_meaning reserved = fp_with_state(attempt.meaning, FP_RESERVED);
-            fp_entry_record(fp->segment, bind.protocol, *port, reserved, NULL);
-            if (owner != attempt.self)
-                fp_entry_take(fp->segment, bind.protocol, *port, owner, reserved);
-            return 0;
-        }
-        give_up(&attempt, *port, choice == CHOICE_CLAIMED, error);
-        if (error != -EADDRINUSE)
-            return error;
-        if (expired(bind.deadline))
-            return -ETIMEDOUT;
-    }
+    int cancel = fp_cancel_off();
+    int error = reserve(&attempt, owner, port);
+    fp_cancel_restore(cancel);
     return error;
 }
 

@@ -16,7 +16,7 @@
 struct freeport {
     struct fp_segment *segment;
     struct fp_segment_facts facts;
-    const struct fp_calls *calls;
+    struct fp_calls calls;
     struct fp_portset ranges[FP_PROTOCOL_COUNT];
     unsigned range_size[FP_PROTOCOL_COUNT]; /* 0: the protocol has no range */
     struct fp_text name, session;

@@ -6,12 +6,32 @@
 #include "owner.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const struct fp_calls plain_calls = {.bind = bind, .getsockname = getsockname};
+static void *behind_us(const char *name, void *otherwise) {
+    void *address = dlsym(RTLD_NEXT, name);
+    return address ? address : otherwise;
+}
+
+/*
+ * libc's own, where the shim stands in front of it: a probe of ours is no bind of the program's. RTLD_NEXT means what
+ * comes behind this library.
+ */
+static struct fp_calls real_calls(void) {
+    struct fp_calls calls = {.bind = bind, .getsockname = getsockname};
+    void *found[2];
+    memcpy(&found[0], &calls.bind, sizeof found[0]);
+    memcpy(&found[1], &calls.getsockname, sizeof found[1]);
+    found[0] = behind_us("bind", found[0]);
+    found[1] = behind_us("getsockname", found[1]);
+    memcpy(&calls.bind, &found[0], sizeof found[0]);
+    memcpy(&calls.getsockname, &found[1], sizeof found[1]);
+    return calls;
+}
 
 static bool name_ok(const char *name) {
     size_t length = strnlen(name, 33);
@@ -65,7 +85,7 @@ int freeport_open(struct freeport **out, const struct freeport_config *config) {
     struct freeport *fp = calloc(1, sizeof *fp);
     if (!fp)
         return -ENOMEM;
-    fp->calls = &plain_calls;
+    fp->calls = real_calls();
     int error = fp_configure(fp, config);
     if (error == 0) {
         struct fp_segment_request request = {.name = config->segment, .mode = 0600, .trusted_owner = (uid_t)-1};
@@ -110,7 +130,7 @@ int freeport_bind(struct freeport *fp, int fd, const struct sockaddr *address, s
         return -EINVAL;
     uint16_t chosen = 0;
     struct sockaddr_storage name;
-    int protocol = fp_socket_protocol(fp->calls, fd, &name);
+    int protocol = fp_socket_protocol(&fp->calls, fd, &name);
     if (protocol < 0)
         return protocol;
     uint16_t sentinel = fp_address_port(address);

@@ -3,6 +3,7 @@
 #include "holder.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -156,6 +157,7 @@ static bool note_mapping(const char *line, void *context) {
 struct process_search {
     const struct sockets *sockets;
     struct mapping mapping;
+    bool hidden; /* a process that this one may not look into */
 };
 
 /* Whether a process holds one of the sockets and has the segment mapped. */
@@ -166,6 +168,7 @@ static bool process_is_ours(int proc, const char *pid, void *context) {
         return false;
     append(append(path, pid), "/fd");
     int directory = openat(proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    search->hidden = directory < 0 && errno == EACCES;
     if (directory < 0)
         return false;
     bool holds = any_number(directory, descriptor_matches, (void *)(uintptr_t)search->sockets);
@@ -208,7 +211,8 @@ bool fp_held_by_stranger(unsigned protocol, uint16_t port, pid_t likely, dev_t d
     struct process_search search = {.sockets = &sockets, .mapping = {.device = device, .inode = inode}};
     char pid[12];
     pid_text(pid, likely > 0 ? likely : getpid());
-    bool ours = process_is_ours(proc, pid, &search);
+    /* The likely one is another user's: it has the port by the table, and nothing says otherwise. */
+    bool ours = process_is_ours(proc, pid, &search) || search.hidden;
     if (!ours)
         ours = any_number(proc, process_is_ours, &search);
     close(proc);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "owner.h"
 
+#include "uncancelled.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -47,11 +49,12 @@ static void stat_path(char path[static 32], pid_t pid) {
 static uint64_t start_time(pid_t pid) {
     char path[32], text[512];
     stat_path(path, pid);
+    int cancel = fp_cancel_off();
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    ssize_t length = read(fd, text, sizeof text - 1);
-    close(fd);
+    ssize_t length = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    fp_cancel_restore(cancel);
     if (length <= 0)
         return 0;
     text[length] = 0;

@@ -21,6 +21,8 @@ void fp_search_begin(struct fp_search *search, struct fp_segment *segment, unsig
         .start = (uint16_t)atomic_load_explicit(&cursor->last[protocol], memory_order_relaxed),
     };
     search->at = search->start;
+    if (search->serial == 0) /* which is what an entry says that no search has failed on */
+        search->serial = 1;
 }
 
 void fp_search_advance(struct fp_search *search, uint16_t port) {
@@ -69,19 +71,28 @@ static uint32_t scan(const struct fp_search *search, uint32_t after, uint32_t la
     return 0;
 }
 
+/* Whether an entry is nobody's any more; or this process's own, from before: no reservation, and no try under way. */
+static bool left(const struct fp_search *search, fp_owner owner, fp_meaning meaning) {
+    if (owner == search->self)
+        return fp_state(meaning) != FP_RESERVED && fp_state(meaning) != FP_CLAIMED;
+    return fp_owner_gone_quick(owner);
+}
+
 /* Whether a candidate is of the kind that is looked for. */
-static bool fits(const struct fp_search *search, uint16_t port) {
+static bool fits(struct fp_search *search, uint16_t port) {
     struct fp_entry *entry = fp_entry_at(search->segment, search->protocol, port);
     fp_owner owner = atomic_load_explicit(&entry->owner, memory_order_relaxed);
     fp_meaning meaning = atomic_load_explicit(&entry->meaning, memory_order_relaxed);
     bool sentinel = fp_is_sentinel(meaning);
+    search->owner = owner;
+    search->meaning = meaning;
     if (fp_patience_serial(atomic_load_explicit(&entry->patience, memory_order_relaxed)) == search->serial)
         return false;
     switch (search->kind) {
     case FP_KIND_FRESH:
         if (owner == 0)
             return true;
-        if (!sentinel && (owner == search->self || fp_owner_gone_quick(owner)))
+        if (!sentinel && left(search, owner, meaning))
             return true;
         /* The hint was wrong: its owner is there, or was killed before it could set the hint. */
         fp_hint_set(search->segment->taken[search->protocol], port);
@@ -89,9 +100,10 @@ static bool fits(const struct fp_search *search, uint16_t port) {
             fp_hint_set(search->segment->held[search->protocol], port);
         return false;
     case FP_KIND_LEFT:
-        return !sentinel && fp_state(meaning) != FP_RESERVED && (owner == search->self || fp_owner_gone_quick(owner));
+        return !sentinel && left(search, owner, meaning);
     case FP_KIND_IDLE:
-        return !sentinel && owner != 0 && owner != search->self && fp_state(meaning) != FP_CLAIMED;
+        return !sentinel && owner != 0 && owner != search->self && fp_state(meaning) != FP_CLAIMED &&
+               fp_state(meaning) != FP_RESERVED;
     case FP_KIND_BUSY:
         return !sentinel &&
                ((fp_state(meaning) != FP_RESERVED && fp_state(meaning) != FP_CLAIMED) || fp_owner_gone_quick(owner));
@@ -104,7 +116,8 @@ static bool fits(const struct fp_search *search, uint16_t port) {
 
 /*
  * Looks over what is not to be had at first glance: what was busy gets another chance when its patience is over, and
- * what belongs to somebody who is gone is fresh again. Sentinels stay with their session.
+ * what belongs to somebody who is gone is fresh again. Sentinels stay with their session, and are hinted so, should one
+ * who was killed have left that undone.
  */
 static void refresh(struct fp_search *search) {
     struct fp_segment *segment = search->segment;
@@ -119,8 +132,12 @@ static void refresh(struct fp_search *search) {
             struct fp_entry *entry = fp_entry_at(segment, protocol, port);
             uint64_t patience = atomic_load_explicit(&entry->patience, memory_order_relaxed);
             fp_owner owner = atomic_load_explicit(&entry->owner, memory_order_relaxed);
-            if (owner == search->self || !fp_patience_over(patience, turn) ||
-                fp_is_sentinel(atomic_load_explicit(&entry->meaning, memory_order_relaxed)))
+            if (fp_is_sentinel(atomic_load_explicit(&entry->meaning, memory_order_relaxed))) {
+                if (!fp_hint(segment->held[protocol], port))
+                    fp_hint_set(segment->held[protocol], port);
+                continue;
+            }
+            if (owner == search->self || !fp_patience_over(patience, turn))
                 continue;
             if (owner != known) {
                 known = owner;

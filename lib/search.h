@@ -34,6 +34,8 @@ struct fp_search {
     unsigned kind;
     uint16_t start; /* the last assigned port: where the round begins and ends */
     uint32_t at;    /* the port last offered in this round */
+    fp_owner owner; /* what its entry said when it was found fit: it may say something else by now */
+    fp_meaning meaning;
     bool wrapped, refreshed;
 };
 

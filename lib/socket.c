@@ -84,9 +84,13 @@ static void set_flag(int fd, int option, int value) {
     setsockopt(fd, SOL_SOCKET, option, &value, sizeof value);
 }
 
+void fp_reuse_get(int fd, struct fp_reuse *reuse) {
+    reuse->address = get_flag(fd, SO_REUSEADDR);
+    reuse->port = get_flag(fd, SO_REUSEPORT);
+}
+
 void fp_reuse_off(int fd, struct fp_reuse *was) {
-    was->address = get_flag(fd, SO_REUSEADDR);
-    was->port = get_flag(fd, SO_REUSEPORT);
+    fp_reuse_get(fd, was);
     if (was->address)
         set_flag(fd, SO_REUSEADDR, 0);
     if (was->port)

@@ -36,6 +36,8 @@ struct fp_reuse {
     int address, port;
 };
 
+void fp_reuse_get(int fd, struct fp_reuse *reuse);
+
 /* Both off, for the moment of a bind; and back. */
 void fp_reuse_off(int fd, struct fp_reuse *was);
 void fp_reuse_restore(int fd, const struct fp_reuse *was);

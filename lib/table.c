@@ -93,8 +93,9 @@ static int label_find(const struct fp_label *labels, unsigned first, unsigned co
         const struct fp_label *label = &labels[first + at];
         if (fp_label_is(label, text))
             return (int)(first + at);
-        if (atomic_load_explicit(&label->sequence, memory_order_relaxed) == 0)
-            break;
+        if (atomic_load_explicit(&label->sequence, memory_order_relaxed) == 0 &&
+            atomic_load_explicit(&label->writer, memory_order_relaxed) == 0)
+            break; /* never used, and nobody has just begun to write there and was passed by */
     }
     return -ENOENT;
 }
@@ -244,10 +245,11 @@ static bool hold_back(fp_meaning meaning) {
 }
 
 static void mark(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_meaning meaning) {
-    fp_hint_set(segment->taken[protocol], port);
+    /* Killed here: a port that looks fresh, and which the search sees through; never one that it overlooks. */
     if (hold_back(meaning))
         fp_hint_set(segment->held[protocol], port);
-    else
+    fp_hint_set(segment->taken[protocol], port);
+    if (!hold_back(meaning))
         fp_hint_clear(segment->held[protocol], port);
 }
 

@@ -28,7 +28,7 @@ static void complain(const struct fp_settings *settings, const char *variable, c
     char shown[201]; /* the line has room for what is expected, too */
     size_t length = strnlen(value, sizeof shown - 1);
     for (size_t i = 0; i < length; i++)
-        shown[i] = (char)(value[i] < 0x20 || value[i] == 0x7f ? '?' : value[i]);
+        shown[i] = (char)(value[i] < 0x20 || value[i] > 0x7e ? '?' : value[i]);
     shown[length] = 0;
     fp_line_text(&line, shown);
     fp_line_text(&line, value[length] ? "...: expected " : ": expected ");
@@ -131,9 +131,11 @@ static enum fp_phase start(struct fp_guest *guest, const struct fp_calls *calls)
     fp_log_start();
     if (!fp_settings_read(settings, from_environment, complain, NULL))
         return FP_PHASE_INERT;
+    guest->has_sentinels =
+        !fp_portset_empty(&settings->sentinels[FP_TCP]) || !fp_portset_empty(&settings->sentinels[FP_UDP]);
     start_session(settings);
     fp_report_start(settings);
-    guest->handle.calls = calls;
+    guest->handle.calls = *calls;
     struct freeport_config config = {
         .name = settings->name,
         .tcp = settings->range[FP_TCP][0] ? settings->range[FP_TCP] : NULL,
@@ -145,11 +147,13 @@ static enum fp_phase start(struct fp_guest *guest, const struct fp_calls *calls)
     return start_segment(guest) ? FP_PHASE_ACTIVE : FP_PHASE_REFUSING;
 }
 
-void fp_guest_start(const struct fp_calls *calls) {
+void fp_guest_start(const struct fp_calls *calls,
+                    int (*connect)(int fd, const struct sockaddr *address, socklen_t length)) {
     int unstarted = FP_PHASE_UNSTARTED;
     if (!atomic_compare_exchange_strong(&fp_guest.phase, &unstarted, FP_PHASE_STARTING))
         return;
     int saved = errno;
+    fp_guest.connect = connect;
     atomic_store_explicit(&fp_guest.phase, start(&fp_guest, calls), memory_order_release);
     errno = saved;
 }

@@ -8,7 +8,10 @@
 #include "assign.h"
 #include "settings.h"
 
+#include <arpa/inet.h>
 #include <stdatomic.h>
+#include <string.h>
+#include <sys/socket.h>
 
 enum fp_phase {
     FP_PHASE_UNSTARTED,
@@ -22,12 +25,15 @@ struct fp_guest {
     _Atomic int phase;
     struct fp_settings settings;
     struct freeport handle;
+    bool has_sentinels; /* without any, names and destinations are nobody's business */
+    int (*connect)(int fd, const struct sockaddr *address, socklen_t length); /* the real one */
 };
 
 extern struct fp_guest fp_guest;
 
 /* Reads the environment, maps the segment, hands down to children what they need. Once; later calls do nothing. */
-void fp_guest_start(const struct fp_calls *calls);
+void fp_guest_start(const struct fp_calls *calls,
+                    int (*connect)(int fd, const struct sockaddr *address, socklen_t length));
 
 static inline enum fp_phase fp_guest_phase(void) {
     return (enum fp_phase)atomic_load_explicit(&fp_guest.phase, memory_order_acquire);
@@ -36,6 +42,32 @@ static inline enum fp_phase fp_guest_phase(void) {
 /* Whether managed binds may exist in this process. */
 static inline bool fp_guest_awake(void) {
     return fp_guest_phase() >= FP_PHASE_REFUSING;
+}
+
+/*
+ * In the path of every call, so that those that are not ours cost little: whether an address may lead to a sentinel, by
+ * its port alone. The length is looked at, not the family.
+ */
+static inline bool fp_guest_may_redirect(const struct sockaddr *address, socklen_t length) {
+    const struct fp_settings *settings = &fp_guest.settings;
+    if (!fp_guest.has_sentinels || (uintptr_t)address < 4096 || (uintptr_t)address >= (uintptr_t)-4096 ||
+        length < sizeof(struct sockaddr) || length > sizeof(struct sockaddr_storage))
+        return false;
+    uint16_t port;
+    memcpy(&port, address->sa_data, sizeof port); /* where all families of ours have it */
+    port = ntohs(port);
+    return fp_portset_has(&settings->sentinels[FP_TCP], port) || fp_portset_has(&settings->sentinels[FP_UDP], port);
+}
+
+/* The same for a name that came back: whether its port stands for any session's sentinel. */
+static inline bool fp_guest_may_rename(const struct sockaddr *address, socklen_t room, socklen_t length) {
+    if (!fp_guest.has_sentinels || fp_guest_phase() != FP_PHASE_ACTIVE || room < 4 || length < 4)
+        return false;
+    uint16_t port;
+    memcpy(&port, address->sa_data, sizeof port);
+    port = ntohs(port);
+    return fp_is_sentinel(fp_entry_meaning(fp_guest.handle.segment, FP_TCP, port)) ||
+           fp_is_sentinel(fp_entry_meaning(fp_guest.handle.segment, FP_UDP, port));
 }
 
 #endif

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "line.h"
 
+#include "uncancelled.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -106,6 +109,11 @@ static int64_t now_ms(void) {
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+static bool is_file(int fd) {
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 /* One try that does not block, as far as the kernel knows how; 0 where it did, or a positive errno. */
 static int try_write(int fd, const char *text, size_t length) {
     if (send(fd, text, length, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
@@ -115,7 +123,8 @@ static int try_write(int fd, const char *text, size_t length) {
     struct iovec part = {.iov_base = (void *)(uintptr_t)text, .iov_len = length};
     if (pwritev2(fd, &part, 1, -1, RWF_NOWAIT) >= 0)
         return 0;
-    if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
+    /* XFS and btrfs would have to allocate a block, or change a time, for nearly every line: EAGAIN, for ever. */
+    if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL && !(errno == EAGAIN && is_file(fd)))
         return errno;
     /* A file, a terminal, or a pipe of an older kernel. */
     struct pollfd ready = {.fd = fd, .events = POLLOUT};
@@ -148,22 +157,25 @@ bool fp_line_write(const struct fp_line *line, int fd, int timeout_ms) {
         text[i] = line->text[i];
     text[line->length] = '\n';
 
-    int cancel, ignored;
-    sigset_t pipe, before, pending;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    static const int raised[] = {SIGPIPE, SIGXFSZ}; /* by a reader that is gone, and by RLIMIT_FSIZE */
+    sigset_t ours, before, pending;
+    int cancel = fp_cancel_off();
+    sigemptyset(&ours);
+    sigaddset(&ours, raised[0]);
+    sigaddset(&ours, raised[1]);
+    pthread_sigmask(SIG_BLOCK, &ours, &before);
     sigpending(&pending);
-    bool was_pending = sigismember(&pending, SIGPIPE) == 1;
 
     bool written = write_in_time(fd, text, line->length + 1, timeout_ms);
 
-    /* A SIGPIPE of ours is for this thread and pending by now; one that was pending before is the program's. */
+    /* A signal of ours is for this thread and pending by now; one that was pending before is the program's. */
+    for (unsigned i = 0; i < 2; i++)
+        if (sigismember(&pending, raised[i]) == 1)
+            sigdelset(&ours, raised[i]);
     struct timespec none = {0};
-    while (!written && !was_pending && sigtimedwait(&pipe, NULL, &none) > 0) {
+    while (!written && sigtimedwait(&ours, NULL, &none) > 0) {
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_setcancelstate(cancel, &ignored);
+    fp_cancel_restore(cancel);
     return written;
 }

@@ -21,8 +21,8 @@ void fp_line_json(struct fp_line *line, const char *text);
 void fp_line_address(struct fp_line *line, const struct sockaddr *address);
 
 /*
- * Writes it, waiting for at most timeout_ms where the descriptor does not take it at once. Raises no SIGPIPE; is no
- * cancellation point. False where it was not written.
+ * Writes it, waiting for at most timeout_ms where the descriptor does not take it at once. Raises neither SIGPIPE nor
+ * SIGXFSZ; is no cancellation point. False where it was not written.
  */
 bool fp_line_write(const struct fp_line *line, int fd, int timeout_ms);
 

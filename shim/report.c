@@ -3,10 +3,10 @@
 
 #include "line.h"
 #include "log.h"
+#include "uncancelled.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -31,6 +31,8 @@ static void start_descriptor(struct fp_settings *settings) {
         settings->report_inode = NOBODY_INODE;
     }
     struct fp_line line = {.length = 0};
+    fp_line_number(&line, (uint64_t)settings->report_fd);
+    fp_line_text(&line, ":");
     fp_line_number(&line, settings->report_device);
     fp_line_text(&line, ":");
     fp_line_number(&line, settings->report_inode);
@@ -131,8 +133,7 @@ static int open_in_time(const char *path, int *timeout_ms) {
 
 static void to_file(const struct fp_settings *settings, const struct fp_line *line) {
     int timeout_ms = settings->timeout_ms;
-    int cancel, ignored;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    int cancel = fp_cancel_off();
     int fd = open_in_time(settings->report, &timeout_ms);
     if (fd < 0) {
         lost(settings, "FREEPORT_REPORT", "the file can't be opened, or the FIFO has no reader");
@@ -141,7 +142,7 @@ static void to_file(const struct fp_settings *settings, const struct fp_line *li
             lost(settings, "FREEPORT_REPORT", "the file can't be written to");
         close(fd);
     }
-    pthread_setcancelstate(cancel, &ignored);
+    fp_cancel_restore(cancel);
 }
 
 void fp_report(const struct fp_settings *settings, unsigned protocol, uint16_t requested, uint16_t port,

@@ -7,17 +7,45 @@
 #ifndef FREEPORT_SHIM_REWRITE_H
 #define FREEPORT_SHIM_REWRITE_H
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 enum { FP_UNTOUCHED = 1 };
+
+/* Whether a pointer may be looked at: not where the kernel is sure to say EFAULT. */
+static inline bool fp_readable(const void *pointer) {
+    return (uintptr_t)pointer >= 4096 && (uintptr_t)pointer < (uintptr_t)-4096;
+}
+
+/* bind and listen: rewrite_bind.c */
 
 int fp_rewrite_bind(int fd, const struct sockaddr *address, socklen_t length);
 
 /* Gives a TCP socket that was never bound a port of the range; FP_UNTOUCHED: listen now, either way. */
 int fp_rewrite_listen(int fd);
 
-/* After the kernel named a socket of ours: a real port of this session's sentinel reads as the sentinel. `room` is the
- * length that the caller had given. */
-void fp_rewrite_name(int fd, struct sockaddr *address, socklen_t room, socklen_t length);
+/* Names of sockets, after the kernel gave them: rewrite_name.c. `room` is the length that the caller had given. */
+
+/* A socket's own name: a real port of this session's sentinel reads as the sentinel. */
+void fp_rewrite_own_name(int fd, struct sockaddr *address, socklen_t room, socklen_t length);
+
+/* The name of whoever is at the other end, or sent a datagram: the same, where that is on this host. */
+void fp_rewrite_peer_name(int fd, struct sockaddr *address, socklen_t room, socklen_t length);
+
+/*
+ * Where a connection or datagram goes: rewrite_destination.c. 0: to *out instead, of the same length; -ECONNREFUSED:
+ * the session has nobody there, and is not to reach the host's own.
+ */
+int fp_rewrite_destination(int fd, const struct sockaddr *address, socklen_t length, struct sockaddr_storage *out);
+
+/*
+ * The same for a datagram (and MSG_FASTOPEN). UDP over IPv4 takes AF_UNSPEC for IPv4 there, which connect takes for
+ * "disconnect".
+ */
+int fp_rewrite_datagram(int fd, const struct sockaddr *address, socklen_t length, struct sockaddr_storage *out);
+
+/* Whether an address, be it ever so foreign, is one of this host's. Loopback costs no system call, others a socket. */
+bool fp_address_is_local(const struct sockaddr *address, socklen_t length);
 
 #endif

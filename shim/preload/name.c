@@ -5,9 +5,19 @@
 FP_HOOK int getsockname(int fd, struct sockaddr *restrict address, socklen_t *restrict length) {
     if (!fp_hook_awake())
         return fp_real.calls.getsockname(fd, address, length);
-    socklen_t room = length ? *length : 0;
+    socklen_t room = fp_hook_room(address, length);
     int result = fp_real.calls.getsockname(fd, address, length);
-    if (result == 0)
-        fp_rewrite_name(fd, address, room, length ? *length : 0);
+    if (result == 0 && room != 0)
+        fp_rewrite_own_name(fd, address, room, *length);
+    return result;
+}
+
+FP_HOOK int getpeername(int fd, struct sockaddr *restrict address, socklen_t *restrict length) {
+    if (!fp_hook_awake())
+        return fp_real.getpeername(fd, address, length);
+    socklen_t room = fp_hook_room(address, length);
+    int result = fp_real.getpeername(fd, address, length);
+    if (result == 0 && room != 0)
+        fp_rewrite_peer_name(fd, address, room, *length);
     return result;
 }

@@ -2,10 +2,31 @@
 #include "real.h"
 
 #include <dlfcn.h>
-#include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 struct fp_real fp_real;
+long (*fp_real_syscall)(long number, ...);
+
+static const struct {
+    const char *name;
+    size_t offset;
+} calls[] = {
+    {"bind", offsetof(struct fp_real, calls.bind)},
+    {"getsockname", offsetof(struct fp_real, calls.getsockname)},
+    {"listen", offsetof(struct fp_real, listen)},
+    {"connect", offsetof(struct fp_real, connect)},
+    {"getpeername", offsetof(struct fp_real, getpeername)},
+    {"accept", offsetof(struct fp_real, accept)},
+    {"accept4", offsetof(struct fp_real, accept4)},
+    {"sendto", offsetof(struct fp_real, sendto)},
+    {"sendmsg", offsetof(struct fp_real, sendmsg)},
+    {"sendmmsg", offsetof(struct fp_real, sendmmsg)},
+    {"recvfrom", offsetof(struct fp_real, recvfrom)},
+    {"__recvfrom_chk", offsetof(struct fp_real, recvfrom_chk)},
+    {"recvmsg", offsetof(struct fp_real, recvmsg)},
+    {"recvmmsg", offsetof(struct fp_real, recvmmsg)},
+};
 
 static void resolve(const char *name, void *where) {
     void *address = dlsym(RTLD_NEXT, name);
@@ -13,20 +34,14 @@ static void resolve(const char *name, void *where) {
 }
 
 void fp_real_resolve_syscall(void) {
-    resolve("syscall", &fp_real.syscall);
+    resolve("syscall", &fp_real_syscall);
 }
 
 __attribute__((constructor(101))) void fp_real_start(void) {
     if (fp_guest_phase() != FP_PHASE_UNSTARTED)
         return;
-    resolve("bind", &fp_real.calls.bind);
-    resolve("getsockname", &fp_real.calls.getsockname);
-    resolve("listen", &fp_real.listen);
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
+        resolve(calls[i].name, (char *)&fp_real + calls[i].offset);
     fp_real_resolve_syscall();
-    fp_guest_start(&fp_real.calls);
-}
-
-int fp_hook_result(int error, int saved_errno) {
-    errno = error < 0 ? -error : saved_errno;
-    return error < 0 ? -1 : 0;
+    fp_guest_start(&fp_real.calls, fp_real.connect);
 }

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Programs that make the same calls through syscall(2): libuv does so for its datagrams. */
+/*
+ * Programs that make the same calls through syscall(2): libuv does so for its datagrams.
+ *
+ * All other numbers jump on to libc's with stack and registers as they came. A wrapper's frame would be one too many
+ * for a child that shares its parent's stack (clone, vfork), and would cost.
+ */
 #include "real.h"
 
 #include <stdarg.h>
@@ -7,7 +12,43 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#if defined(__x86_64__) && !defined(__ILP32__)
+
+static_assert(SYS_connect == 42 && SYS_getpeername == 52 && SYS_accept4 == 288 && SYS_recvmmsg == 299 &&
+                  SYS_sendmmsg == 307,
+              "the numbers below");
+
+__asm__(".pushsection .text\n"
+        ".globl syscall\n"
+        ".type syscall, @function\n"
+        ".p2align 4\n"
+        "syscall:\n"
+        "    .cfi_startproc\n"
+        "    endbr64\n"
+        "    leaq -42(%rdi), %r11\n" /* connect to getpeername, with shutdown among them */
+        "    cmpq $10, %r11\n"
+        "    jbe 1f\n"
+        "    cmpq $288, %rdi\n"
+        "    je 1f\n"
+        "    cmpq $299, %rdi\n"
+        "    je 1f\n"
+        "    cmpq $307, %rdi\n"
+        "    je 1f\n"
+        "    movq fp_real_syscall(%rip), %rax\n"
+        "    testq %rax, %rax\n"
+        "    jz 1f\n"
+        "    jmpq *%rax\n"
+        "1:  jmp fp_syscall_ours\n"
+        "    .cfi_endproc\n"
+        ".size syscall, .-syscall\n"
+        ".popsection\n");
+
+__attribute__((visibility("hidden"), used)) long fp_syscall_ours(long number, ...);
+
+long fp_syscall_ours(long number, ...) {
+#else
 FP_HOOK long syscall(long number, ...) {
+#endif
     /* However many arguments there are, six is what the kernel takes, and what libc's own reads. */
     long a[6];
     va_list arguments;
@@ -29,9 +70,50 @@ FP_HOOK long syscall(long number, ...) {
     case SYS_getsockname:
         return getsockname((int)a[0], (struct sockaddr *)a[1], (socklen_t *)a[2]);
 #endif
+#ifdef SYS_getpeername
+    case SYS_getpeername:
+        return getpeername((int)a[0], (struct sockaddr *)a[1], (socklen_t *)a[2]);
+#endif
+#ifdef SYS_accept
+    case SYS_accept:
+        return accept((int)a[0], (struct sockaddr *)a[1], (socklen_t *)a[2]);
+#endif
+#ifdef SYS_accept4
+    case SYS_accept4:
+        return accept4((int)a[0], (struct sockaddr *)a[1], (socklen_t *)a[2], (int)a[3]);
+#endif
+#ifdef SYS_connect
+    case SYS_connect:
+        return connect((int)a[0], (const struct sockaddr *)a[1], (socklen_t)a[2]);
+#endif
+#ifdef SYS_sendto
+    case SYS_sendto:
+        return sendto((int)a[0], (const void *)a[1], (size_t)a[2], (int)a[3], (const struct sockaddr *)a[4],
+                      (socklen_t)a[5]);
+#endif
+#ifdef SYS_sendmsg
+    case SYS_sendmsg:
+        return sendmsg((int)a[0], (const struct msghdr *)a[1], (int)a[2]);
+#endif
+#ifdef SYS_sendmmsg
+    case SYS_sendmmsg:
+        return sendmmsg((int)a[0], (struct mmsghdr *)a[1], (unsigned)a[2], (int)a[3]);
+#endif
+#ifdef SYS_recvfrom
+    case SYS_recvfrom:
+        return recvfrom((int)a[0], (void *)a[1], (size_t)a[2], (int)a[3], (struct sockaddr *)a[4], (socklen_t *)a[5]);
+#endif
+#ifdef SYS_recvmsg
+    case SYS_recvmsg:
+        return recvmsg((int)a[0], (struct msghdr *)a[1], (int)a[2]);
+#endif
+#ifdef SYS_recvmmsg
+    case SYS_recvmmsg:
+        return recvmmsg((int)a[0], (struct mmsghdr *)a[1], (unsigned)a[2], (int)a[3], (struct timespec *)a[4]);
+#endif
     default:
-        if (__builtin_expect(fp_real.syscall == NULL, 0))
+        if (__builtin_expect(fp_real_syscall == NULL, 0))
             fp_real_resolve_syscall();
-        return fp_real.syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+        return fp_real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
     }
 }

@@ -51,6 +51,7 @@ freeport_teardown() {
     rm -f "/dev/shm${TEST_SEGMENT:-/freeport-test-none}"*
     free_ranges
     show_files # bats shows it where the test failed, and only there
+    if grep -qsE 'Sanitizer: |runtime error: ' "$BATS_TEST_TMPDIR"/*.log; then fail "a sanitizer found something"; fi
 }
 
 # configure NAME=VALUE...: for all processes that the test starts from here on.

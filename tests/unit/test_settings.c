@@ -823,14 +823,31 @@ static void every_word_means_its_own_setting(void **state) {
 
 /* What is handed down. */
 
+static void read_identity_for(const char *descriptor, const char *identity) {
+    reset();
+    set("FREEPORT_TCP", "30000-31000");
+    set("FREEPORT_REPORT_FD", descriptor);
+    set("FREEPORT_REPORT_ID", identity);
+    assert_true(read_settings());
+    assert_accepted("FREEPORT_REPORT_ID", identity);
+}
+
 static void an_identity_that_is_handed_down_is_read(void **state) {
     (void)state;
-    accept("FREEPORT_REPORT_ID", "2049:131072");
+    read_identity_for("7", "7:2049:131072");
     assert_true(settings.report_device == 2049 && settings.report_inode == 131072);
-    accept("FREEPORT_REPORT_ID", "18446744073709551615:18446744073709551615");
+    read_identity_for("7", "7:18446744073709551615:18446744073709551615");
     assert_true(settings.report_device == UINT64_MAX && settings.report_inode == UINT64_MAX);
-    accept("FREEPORT_REPORT_ID", "0:1");
+    read_identity_for("0", "0:0:1");
     assert_true(settings.report_device == 0 && settings.report_inode == 1);
+}
+
+static void an_identity_of_another_descriptor_is_nobody_s(void **state) {
+    (void)state;
+    read_identity_for("8", "7:2049:131072");
+    assert_true(settings.report_device == 0 && settings.report_inode == 0);
+    accept("FREEPORT_REPORT_ID", "7:2049:131072"); /* and there is no descriptor */
+    assert_true(settings.report_device == 0 && settings.report_inode == 0);
 }
 
 static void an_owner_that_is_handed_down_is_read(void **state) {
@@ -848,8 +865,26 @@ static void what_is_handed_down_malformed_is_ignored_in_silence(void **state) {
         const char *variable, *values[20];
     } cases[] = {
         {"FREEPORT_REPORT_ID",
-         {"", ":", "1", "1:", ":1", "1:2:3", "1:2 ", " 1:2", "1 :2", "-1:2", "1:-2", "0x1:2", "1,2", "1:2,",
-          "18446744073709551616:1", "1:18446744073709551616", "1:99999999999999999999999"}},
+         {"",
+          ":",
+          "1",
+          "1:",
+          "1:2",
+          "1:2:",
+          ":1:2",
+          "1:2:3:4",
+          "1:2:3 ",
+          " 1:2:3",
+          "1 :2:3",
+          "-1:2:3",
+          "1:-2:3",
+          "0x1:2:3",
+          "1,2,3",
+          "1:2:3,",
+          "2147483648:1:1",
+          "1:18446744073709551616:1",
+          "1:1:18446744073709551616",
+          "1:1:99999999999999999999999"}},
         {"FREEPORT_SEGMENT_OWNER",
          {"", "-1", "+1", "root", " 0", "0 ", "0x0", "1.0", "4294967296", "4294967296000", "18446744073709551616"}},
     };
@@ -903,6 +938,7 @@ int main(void) {
         cmocka_unit_test(a_mode_takes_octal_digits_alone),
         cmocka_unit_test(every_word_means_its_own_setting),
         cmocka_unit_test(an_identity_that_is_handed_down_is_read),
+        cmocka_unit_test(an_identity_of_another_descriptor_is_nobody_s),
         cmocka_unit_test(an_owner_that_is_handed_down_is_read),
         cmocka_unit_test(what_is_handed_down_malformed_is_ignored_in_silence),
     };

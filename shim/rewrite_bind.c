@@ -9,6 +9,8 @@
 #include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #ifndef IP_BIND_ADDRESS_NO_PORT
 #define IP_BIND_ADDRESS_NO_PORT 24
@@ -32,11 +34,6 @@ static enum meaning meaning_for(unsigned protocol, uint16_t port) {
     if (fp_portset_has(&settings->sentinels[protocol], port))
         return MEANS_SENTINEL;
     return fp_portset_has(&settings->ranges[protocol], port) ? MEANS_EXPLICIT : MEANS_NOTHING;
-}
-
-/* Whether a pointer may be looked at. The kernel would say EFAULT; it does so itself for what this lets through. */
-static bool readable(const void *pointer) {
-    return (uintptr_t)pointer >= 4096 && (uintptr_t)pointer < (uintptr_t)-4096;
 }
 
 static bool asks_for_no_port(int fd) {
@@ -106,14 +103,28 @@ static int explicit_bind(int fd, unsigned protocol, const struct sockaddr *addre
     struct freeport *handle = &fp_guest.handle;
     if (fp_guest_phase() != FP_PHASE_ACTIVE)
         return FP_UNTOUCHED;
-    if (handle->calls->bind(fd, address, length) != 0)
+    if (handle->calls.bind(fd, address, length) != 0)
         return -errno;
     fp_note_explicit(handle, protocol, fp_address_port(address), address);
     return 0;
 }
 
+/*
+ * Whether the kernel could read eight bytes there: it copies a signal set before it finds that it was not told what to
+ * do with it. For what goes wrong there, EFAULT is the kernel's to say, and no reason to end the program.
+ */
+static bool mapped(const char *bytes) {
+    return syscall(SYS_rt_sigprocmask, -1, bytes, NULL, 8) == 0 || errno != EFAULT;
+}
+
+/* An address is shorter than a page: with both ends there, all of it is. */
+static bool address_mapped(const struct sockaddr *address, socklen_t length) {
+    return length >= sizeof(struct sockaddr_in) && length <= sizeof(struct sockaddr_storage) &&
+           mapped((const char *)address) && mapped((const char *)address + length - 8);
+}
+
 int fp_rewrite_bind(int fd, const struct sockaddr *address, socklen_t length) {
-    if (!readable(address) || !fp_address_ok(address, length))
+    if (!fp_readable(address) || !address_mapped(address, length) || !fp_address_ok(address, length))
         return FP_UNTOUCHED;
     uint16_t port = fp_address_port(address);
     if (meaning_for(FP_TCP, port) == MEANS_NOTHING && meaning_for(FP_UDP, port) == MEANS_NOTHING)
@@ -121,7 +132,7 @@ int fp_rewrite_bind(int fd, const struct sockaddr *address, socklen_t length) {
 
     /* What the kernel would refuse anyway (no socket, bound already), it refuses in its own words. */
     struct sockaddr_storage name;
-    int protocol = fp_socket_protocol(fp_guest.handle.calls, fd, &name);
+    int protocol = fp_socket_protocol(&fp_guest.handle.calls, fd, &name);
     if (protocol < 0 || fp_address_port((struct sockaddr *)&name) != 0)
         return FP_UNTOUCHED;
 
@@ -141,39 +152,11 @@ int fp_rewrite_listen(int fd) {
     if (!fp_guest.settings.managed[FP_TCP])
         return FP_UNTOUCHED;
     struct sockaddr_storage name;
-    int protocol = fp_socket_protocol(fp_guest.handle.calls, fd, &name);
+    int protocol = fp_socket_protocol(&fp_guest.handle.calls, fd, &name);
     if (protocol != FP_TCP || fp_address_port((struct sockaddr *)&name) != 0)
         return FP_UNTOUCHED;
     /* Its address is the wildcard, or the one it was bound to without a port. */
     socklen_t length = name.ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
     int error = managed_bind(fd, FP_TCP, (struct sockaddr *)&name, length);
     return error == 0 ? FP_UNTOUCHED : error;
-}
-
-/* The sentinel that a real port of either protocol stands for, for a socket of which only the port is known so far. */
-static uint16_t sentinel_behind(int fd, uint16_t port) {
-    const struct freeport *handle = &fp_guest.handle;
-    uint16_t tcp = fp_sentinel_behind(handle->segment, &handle->session, FP_TCP, port);
-    uint16_t udp = fp_sentinel_behind(handle->segment, &handle->session, FP_UDP, port);
-    if (tcp == udp)
-        return tcp;
-    int saved = errno;
-    int protocol = fp_inet_protocol(fd);
-    errno = saved;
-    if (protocol < 0)
-        return 0;
-    return protocol == FP_TCP ? tcp : udp;
-}
-
-void fp_rewrite_name(int fd, struct sockaddr *address, socklen_t room, socklen_t length) {
-    if (fp_guest_phase() != FP_PHASE_ACTIVE || fp_guest.settings.sockname != FP_SOCKNAME_VIRTUAL)
-        return;
-    socklen_t written = room < length ? room : length;
-    if (written < offsetof(struct sockaddr_in, sin_port) + sizeof(in_port_t) ||
-        (address->sa_family != AF_INET && address->sa_family != AF_INET6))
-        return;
-    uint16_t port = fp_address_port(address);
-    uint16_t sentinel = port ? sentinel_behind(fd, port) : 0;
-    if (sentinel)
-        fp_address_set_port(address, sentinel);
 }

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#include "real.h"
+#include "rewrite.h"
+
+FP_HOOK int connect(int fd, const struct sockaddr *address, socklen_t length) {
+    if (!fp_hook_awake() || !fp_guest_may_redirect(address, length))
+        return fp_real.connect(fd, address, length);
+    int saved = errno;
+    struct sockaddr_storage instead;
+    int error = fp_rewrite_destination(fd, address, length, &instead);
+    if (error < 0)
+        return fp_hook_result(error, saved);
+    errno = saved;
+    return fp_real.connect(fd, error == 0 ? (struct sockaddr *)&instead : address, length);
+}

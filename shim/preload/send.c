@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#include "real.h"
+#include "rewrite.h"
+
+#include <limits.h>
+
+FP_HOOK ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to, socklen_t length) {
+    if (!fp_hook_awake() || !fp_guest_may_redirect(to, length))
+        return fp_real.sendto(fd, data, size, flags, to, length);
+    int saved = errno;
+    struct sockaddr_storage instead;
+    int error = fp_rewrite_datagram(fd, to, length, &instead);
+    if (error < 0)
+        return fp_hook_result(error, saved);
+    errno = saved;
+    return fp_real.sendto(fd, data, size, flags, error == 0 ? (struct sockaddr *)&instead : to, length);
+}
+
+/* A copy of a message that goes elsewhere; the caller's own is not ours to change. As fp_rewrite_destination(). */
+static int redirect(int fd, const struct msghdr *message, struct msghdr *copy, struct sockaddr_storage *instead) {
+    /* A name that is too long the kernel cuts here, and only here; one of a negative length it refuses. */
+    socklen_t length = message->msg_namelen;
+    if (length > sizeof *instead && length <= INT_MAX)
+        length = sizeof *instead;
+    if (!fp_guest_may_redirect(message->msg_name, length))
+        return FP_UNTOUCHED;
+    int error = fp_rewrite_datagram(fd, message->msg_name, length, instead);
+    if (error == 0) {
+        *copy = *message;
+        copy->msg_name = instead;
+        copy->msg_namelen = length;
+    }
+    return error;
+}
+
+FP_HOOK ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
+    if (!fp_hook_awake() || !fp_readable(message) || !message->msg_name)
+        return fp_real.sendmsg(fd, message, flags);
+    int saved = errno;
+    struct sockaddr_storage instead;
+    struct msghdr copy;
+    int error = redirect(fd, message, &copy, &instead);
+    if (error < 0)
+        return fp_hook_result(error, saved);
+    errno = saved;
+    return fp_real.sendmsg(fd, error == 0 ? &copy : message, flags);
+}
+
+/* After a failure: what was sent before it, and errno as it was; or the failure. */
+static int sent_before(unsigned sent, int saved_errno) {
+    if (sent == 0)
+        return -1;
+    errno = saved_errno;
+    return (int)sent;
+}
+
+/*
+ * One after the other, as the kernel does it: an error counts only where nothing was sent before it. Messages that go
+ * where they say stay together.
+ */
+FP_HOOK int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags) {
+    if (!fp_hook_awake() || !fp_guest.has_sentinels || !fp_readable(messages))
+        return fp_real.sendmmsg(fd, messages, count, flags);
+    if (count > FP_MOST_MESSAGES)
+        count = FP_MOST_MESSAGES;
+    int saved = errno;
+    unsigned sent = 0, plain = 0; /* plain: how many, from `sent` on, go where they say */
+    while (sent + plain < count) {
+        struct sockaddr_storage instead;
+        struct mmsghdr copy = {.msg_len = 0};
+        struct mmsghdr *at = &messages[sent + plain];
+        int error = at->msg_hdr.msg_name ? redirect(fd, &at->msg_hdr, &copy.msg_hdr, &instead) : FP_UNTOUCHED;
+        if (error == FP_UNTOUCHED) {
+            plain++;
+            continue;
+        }
+        errno = saved;
+        if (plain > 0) {
+            int got = fp_real.sendmmsg(fd, &messages[sent], plain, flags);
+            if (got < 0)
+                return sent_before(sent, saved);
+            sent += (unsigned)got;
+            if ((unsigned)got < plain)
+                return (int)sent;
+            plain = 0;
+        }
+        if (error < 0)
+            return sent > 0 ? (int)sent : fp_hook_result(error, saved);
+        if (fp_real.sendmmsg(fd, &copy, 1, flags) < 0)
+            return sent_before(sent, saved);
+        at->msg_len = copy.msg_len;
+        sent++;
+    }
+    errno = saved;
+    if (plain == 0 && sent > 0)
+        return (int)sent;
+    int got = fp_real.sendmmsg(fd, &messages[sent], plain, flags);
+    return got < 0 ? sent_before(sent, saved) : (int)sent + got;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#include "guest.h"
+#include "rewrite.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stddef.h>
+
+/* A port as far as the kernel wrote one; 0 where there is none, or nothing is to be rewritten in this process. */
+static uint16_t port_to_rewrite(const struct sockaddr *address, socklen_t room, socklen_t length) {
+    const struct fp_settings *settings = &fp_guest.settings;
+    if (!fp_guest.has_sentinels || fp_guest_phase() != FP_PHASE_ACTIVE || settings->sockname != FP_SOCKNAME_VIRTUAL)
+        return 0;
+    socklen_t written = room < length ? room : length;
+    if (written < offsetof(struct sockaddr_in, sin_port) + sizeof(in_port_t) ||
+        (address->sa_family != AF_INET && address->sa_family != AF_INET6))
+        return 0;
+    return fp_address_port(address);
+}
+
+/* The sentinel that a real port stands for, on a socket of which the protocol is looked up only where it matters. */
+static uint16_t sentinel_behind(int fd, uint16_t port) {
+    const struct freeport *handle = &fp_guest.handle;
+    uint16_t tcp = fp_sentinel_behind(handle->segment, &handle->session, FP_TCP, port);
+    uint16_t udp = fp_sentinel_behind(handle->segment, &handle->session, FP_UDP, port);
+    if (tcp == 0 && udp == 0)
+        return 0;
+    int saved = errno;
+    int protocol = fp_inet_protocol(fd);
+    errno = saved;
+    if (protocol < 0)
+        return 0;
+    return protocol == FP_TCP ? tcp : udp;
+}
+
+void fp_rewrite_own_name(int fd, struct sockaddr *address, socklen_t room, socklen_t length) {
+    uint16_t port = port_to_rewrite(address, room, length);
+    uint16_t sentinel = port ? sentinel_behind(fd, port) : 0;
+    if (sentinel)
+        fp_address_set_port(address, sentinel);
+}
+
+void fp_rewrite_peer_name(int fd, struct sockaddr *address, socklen_t room, socklen_t length) {
+    uint16_t port = port_to_rewrite(address, room, length);
+    uint16_t sentinel = port ? sentinel_behind(fd, port) : 0;
+    /* Another host's port of the same number is another port. A name that was cut short can't be told from it. */
+    if (sentinel && room >= length && fp_address_is_local(address, length))
+        fp_address_set_port(address, sentinel);
+}

@@ -1,0 +1,355 @@
+# shellcheck shell=bats disable=SC2016,SC2030,SC2031,SC2154
+# SPDX-License-Identifier: MIT
+# The shared segment when it is somebody else's, damaged, or can't be had: a clear line, no crash, no hang, and a managed
+# bind that works or fails with EINVAL.
+
+load helper
+
+setup() {
+    freeport_setup
+    FPSOCK=$FREEPORT_PROGRAMS/fpsock
+    range=$(own_range)
+    first=${range%-*}
+    second=$(range_port "$range" 1)
+    configure FREEPORT_TCP="$range" FREEPORT_SENTINELS=8080
+    OTHER_SEGMENT=/other-${TEST_SEGMENT#/}
+}
+
+teardown() {
+    rm -rf "/dev/shm$OTHER_SEGMENT" ${PUBLIC:+"$PUBLIC"}
+    if [[ -d /dev/shm$TEST_SEGMENT ]]; then rmdir "/dev/shm$TEST_SEGMENT"; fi
+    freeport_teardown
+}
+
+fpsock() { shim "$FPSOCK" "$@"; }
+
+got() { assert_output "$(printf '%s\n' "$@")"; }
+
+needs_root() { ((UID == 0)) || skip "needs root"; }
+
+# Copies of program and shim that every user can read.
+publish() {
+    PUBLIC=$(mktemp -d)
+    chmod 755 "$PUBLIC"
+    install -m 755 "$FPSOCK" "$FREEPORT_SHIM" "$PUBLIC/"
+    FPSOCK=$PUBLIC/fpsock
+    FREEPORT_SHIM=$PUBLIC/${FREEPORT_SHIM##*/}
+}
+
+# as USER_ID WORD...: fpsock as another user.
+as() { shim_last setpriv --reuid="$1" --regid="$1" --clear-groups -- "${@:2}"; }
+
+# shim_last COMMAND... -- WORD...: the shim in fpsock alone, not in the commands that lead to it.
+shim_last() {
+    local command=()
+    while [[ $1 != -- ]]; do
+        command+=("$1")
+        shift
+    done
+    shift
+    timeout --kill-after=5 "$PATIENCE" "${command[@]}" env LD_PRELOAD="$(preload)" \
+        ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}" "$FPSOCK" "$@" 3>&-
+}
+
+# in_shm COMMAND -- WORD...: with a /dev/shm of its own, as the shell command makes it.
+in_shm() {
+    local mount=$1 user=()
+    shift 2
+    ((UID == 0)) || user=(--map-root-user)
+    unshare --mount "${user[@]}" true 2>/dev/null || skip "no mount namespaces"
+    shim_last unshare --mount "${user[@]}" sh -c "$mount"' && exec "$@"' sh -- "$@"
+}
+
+# refused PART...: one line that names the variable, the segment and these, and managed binds fail.
+refused() {
+    local part
+    got EINVAL EINVAL EINVAL ok
+    ((${#stderr_lines[@]} == 1)) || fail "not one line: $stderr"
+    [[ $stderr == "freeport: FREEPORT_SEGMENT $FREEPORT_SEGMENT"*"EINVAL" ]] || fail "$stderr"
+    for part in "$@"; do [[ $stderr == *"$part"* ]] || fail "'$part' is not in: $stderr"; done
+}
+
+REFUSED=(tcp4 bind 127.0.0.1 0 tcp4 bind 127.0.0.1 8080 tcp4 listen udp4 bind 127.0.0.1 0)
+
+works() {
+    run -0 --separate-stderr fpsock tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 8080 name
+    got ok "127.0.0.1 $first" ok "127.0.0.1 8080"
+    assert_equal "$stderr" ""
+}
+
+# --- What is there from the start ------------------------------------------------------------------------------------
+
+@test "a segment is made for its user alone, whole, whatever the umask is" {
+    umask 077
+    works
+    run -0 stat -c '%a %u %h' "/dev/shm$TEST_SEGMENT"
+    assert_output "600 $UID 1"
+    rm "/dev/shm$TEST_SEGMENT"
+    umask 000
+    configure FREEPORT_SEGMENT_MODE=0640
+    works
+    run -0 stat -c '%a' "/dev/shm$TEST_SEGMENT"
+    assert_output 640
+}
+
+@test "without a name: one for each user, found again by the next process, exported to children" {
+    unset FREEPORT_SEGMENT
+    # A namespace of its own, so that the test leaves the user's own segment alone.
+    in_own_network() { shim_last unshare --net "$@"; }
+    ((UID == 0)) || skip "needs root"
+    run -0 in_own_network -- sh 'echo "$FREEPORT_SEGMENT"' sh 'ls /dev/shm$FREEPORT_SEGMENT'
+    assert_line --index 0 --regexp "^/freeport-$UID-[0-9]+\$"
+    assert_line --index 1 "/dev/shm${lines[0]}"
+    rm -f "/dev/shm${lines[0]}"
+}
+
+@test "processes that start at once make one segment" {
+    for _ in 1 2 3 4; do
+        rm -f "/dev/shm$TEST_SEGMENT"
+        pids=()
+        for n in 1 2 3 4 5 6 7 8; do
+            fpsock tcp4 bind 127.0.0.1 0 name hold </dev/null >"$BATS_TEST_TMPDIR/$n" &
+            pids+=($!)
+        done
+        for pid in "${pids[@]}"; do wait "$pid"; done
+        assert_equal "$(grep -h 127.0.0.1 "$BATS_TEST_TMPDIR"/[1-8] | sort -u | wc -l)" 8
+        assert_equal "$(find /dev/shm -name "*${TEST_SEGMENT#/}*" | wc -l)" 1
+    done
+}
+
+@test "the shim leaves no descriptor and no temporary file" {
+    run -0 fpsock sh 'ls -l /proc/$PPID/fd | grep -c /dev/shm' sh "ls /dev/shm | grep -c '^\.freeport'"
+    got 0 "exit 1" 0 "exit 1"
+}
+
+# --- Another user's --------------------------------------------------------------------------------------------------
+
+@test "another user's segment of mode 0600 is refused, and the line names FREEPORT_SEGMENT_MODE" {
+    needs_root
+    publish
+    run -0 fpsock tcp4 bind 127.0.0.1 0
+    run -0 --separate-stderr as 65534 "${REFUSED[@]}"
+    refused "of user 0" FREEPORT_SEGMENT_MODE=0666
+}
+
+@test "and one of mode 0666 is shared" {
+    needs_root
+    publish
+    configure FREEPORT_SEGMENT_MODE=0666 FREEPORT_SESSION=one
+    works
+    run -0 --separate-stderr as 65534 tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.2 8080 name
+    got ok "127.0.0.1 $(range_port "$range" 2)" ok "127.0.0.2 8080"
+    assert_equal "$stderr" ""
+    FREEPORT_SOCKNAME=real run -0 as 65534 tcp4 bind 127.0.0.3 8080 name
+    got ok "127.0.0.3 $second"
+}
+
+@test "a child under another user finds the same world through what its parent exports" {
+    needs_root
+    publish
+    unset FREEPORT_SEGMENT
+    configure FREEPORT_SEGMENT_MODE=0666
+    child="setpriv --reuid=65534 --regid=65534 --clear-groups '$FPSOCK' tcp4 bind 127.0.0.1 0 name"
+    run -0 --separate-stderr shim_last unshare --net sh -c 'ip link set lo up; exec "$@"' sh -- \
+        tcp4 bind 127.0.0.1 0 name sh "$child" sh 'echo "$FREEPORT_SEGMENT"'
+    rm -f "/dev/shm${lines[4]}"
+    got ok "127.0.0.1 $first" ok "127.0.0.1 $second" "${lines[4]}"
+    assert_equal "$stderr" ""
+}
+
+@test "a name that another user has squatted on is refused, and the line names that user" {
+    needs_root
+    publish
+    run -0 as 1 tcp4 bind 127.0.0.1 0
+    chmod 666 "/dev/shm$TEST_SEGMENT"
+    run -0 --separate-stderr fpsock "${REFUSED[@]}"
+    refused "of user 1)"
+    run -0 --separate-stderr as 65534 "${REFUSED[@]}"
+    refused "of user 1)"
+    # Left alone.
+    [[ -e /dev/shm$TEST_SEGMENT ]]
+    run -0 as 1 tcp4 bind 127.0.0.1 0 name
+    got ok "127.0.0.1 $second"
+}
+
+@test "a squatter's file that is no segment is refused, too" {
+    needs_root
+    install -m 666 -o 1 /dev/null "/dev/shm$TEST_SEGMENT"
+    run -0 --separate-stderr fpsock "${REFUSED[@]}"
+    refused "of user 1)"
+    [[ -e /dev/shm$TEST_SEGMENT ]]
+}
+
+# --- Damaged ---------------------------------------------------------------------------------------------------------
+
+# Ways to damage a segment, each the beginning of a shell command that ends in its path.
+DAMAGE=(
+    'truncate -s 0'
+    'truncate -s 100'
+    'truncate -s 4096'
+    'truncate -s 100M'
+    'dd if=/dev/zero conv=notrunc status=none bs=1M count=9 of='
+    'dd if=/dev/urandom conv=notrunc status=none bs=4096 count=2200 of='
+    'dd if=/dev/urandom conv=notrunc status=none bs=80 count=1 of='
+)
+
+damage() {
+    if [[ $1 == *of= ]]; then eval "$1'$2'"; else eval "$1 '$2'"; fi
+}
+
+@test "a damaged segment of freeport's own name is replaced" {
+    for way in "${DAMAGE[@]}"; do
+        rm -f "/dev/shm$TEST_SEGMENT"
+        run -0 fpsock tcp4 bind 127.0.0.1 0
+        damage "$way" "/dev/shm$TEST_SEGMENT"
+        works
+        rm -f "/dev/shm$TEST_SEGMENT"
+        run -0 fpsock tcp4 bind 127.0.0.1 0
+        damage "$way" "/dev/shm$TEST_SEGMENT"
+        FREEPORT_LOG=warn run -0 --separate-stderr fpsock tcp4 bind 127.0.0.1 0
+        ((${#stderr_lines[@]} == 1)) || fail "$way: not one line: $stderr"
+        [[ $stderr == "freeport: segment $TEST_SEGMENT was damaged"* ]] || fail "$way: $stderr"
+    done
+}
+
+@test "a file of another name that is no segment is refused, and left as it is" {
+    configure FREEPORT_SEGMENT="$OTHER_SEGMENT"
+    for size in 0 10 100 9000000; do
+        head -c "$size" /dev/urandom >"/dev/shm$OTHER_SEGMENT"
+        sum=$(sha256sum "/dev/shm$OTHER_SEGMENT")
+        run -0 --separate-stderr fpsock "${REFUSED[@]}"
+        refused
+        assert_equal "$(sha256sum "/dev/shm$OTHER_SEGMENT")" "$sum"
+    done
+}
+
+@test "a segment of another version is refused, and left as it is" {
+    run -0 fpsock tcp4 bind 127.0.0.1 0
+    printf '\x63' | dd of="/dev/shm$TEST_SEGMENT" bs=1 seek=8 conv=notrunc status=none
+    sum=$(sha256sum "/dev/shm$TEST_SEGMENT")
+    run -0 --separate-stderr fpsock "${REFUSED[@]}"
+    refused
+    assert_equal "$(sha256sum "/dev/shm$TEST_SEGMENT")" "$sum"
+}
+
+# A sound head, and anything at all behind it: from the lock on, or from the tables on.
+@test "random bytes behind a sound head: no crash, no hang, and a port of the range or a word" {
+    configure FREEPORT_LOG=quiet FREEPORT_UDP="$range"
+    for offset in 80 144 656 98960 131728 1442448 2491024; do
+        for _ in 1 2 3; do
+            rm -f "/dev/shm$TEST_SEGMENT"
+            run -0 fpsock tcp4 bind 127.0.0.1 0
+            size=$(stat -c %s "/dev/shm$TEST_SEGMENT")
+            head -c $((size - offset)) /dev/urandom |
+                dd of="/dev/shm$TEST_SEGMENT" bs=1M seek="$offset" oflag=seek_bytes conv=notrunc status=none
+            run -0 fpsock tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 8080 name listen udp4 bind 127.0.0.1 0 \
+                udp6 bind ::1 8080 tcp4 bind 127.0.0.1 "$first" fork tcp4 bind 127.0.0.1 0 join
+            # With every name's slot in somebody's use, by what it says, none can be had.
+            [[ ${lines[0]} == ok || ${lines[0]} == EADDRINUSE ]] || fail "offset $offset: $output"
+            [[ ${lines[0]} != ok ]] || assert_in_range "${lines[1]##* }" "$range"
+            refute_output --regexp 'failed|but errno|wrote before'
+        done
+    done
+}
+
+@test "processes that find a damaged segment at once replace it once" {
+    run -0 fpsock tcp4 bind 127.0.0.1 0
+    truncate -s 4096 "/dev/shm$TEST_SEGMENT"
+    pids=()
+    for n in 1 2 3 4 5 6 7 8; do
+        fpsock tcp4 bind 127.0.0.1 0 name hold </dev/null >"$BATS_TEST_TMPDIR/$n" &
+        pids+=($!)
+    done
+    for pid in "${pids[@]}"; do wait "$pid"; done
+    assert_equal "$(grep -h 127.0.0.1 "$BATS_TEST_TMPDIR"/[1-8] | sort)" \
+        "$(seq -f '127.0.0.1 %.0f' "$first" "$(range_port "$range" 7)")"
+}
+
+@test "a segment that is removed under a program: it goes on" {
+    run -0 fpsock tcp4 bind 127.0.0.1 0 sh "rm /dev/shm$TEST_SEGMENT" tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 8080
+    got ok ok "127.0.0.1 $second" ok
+}
+
+# --- No segment at all -----------------------------------------------------------------------------------------------
+
+@test "a symbolic link, a directory, a FIFO: refused, and left as they are" {
+    for name in "$TEST_SEGMENT" "$OTHER_SEGMENT"; do
+        configure FREEPORT_SEGMENT="$name"
+        echo precious >"$BATS_TEST_TMPDIR/precious"
+        ln -s "$BATS_TEST_TMPDIR/precious" "/dev/shm$name"
+        run -0 --separate-stderr fpsock "${REFUSED[@]}"
+        refused
+        assert_equal "$(cat "$BATS_TEST_TMPDIR/precious")" precious
+        rm "/dev/shm$name"
+        ln -s "$BATS_TEST_TMPDIR/nothing" "/dev/shm$name"
+        run -0 --separate-stderr fpsock "${REFUSED[@]}"
+        refused
+        [[ ! -e $BATS_TEST_TMPDIR/nothing ]]
+        rm "/dev/shm$name"
+        mkdir "/dev/shm$name"
+        run -0 --separate-stderr fpsock "${REFUSED[@]}"
+        refused
+        rmdir "/dev/shm$name"
+        mkfifo "/dev/shm$name"
+        run -0 --separate-stderr fpsock "${REFUSED[@]}"
+        refused
+        rm "/dev/shm$name"
+    done
+}
+
+@test "a read-only /dev/shm" {
+    run -0 --separate-stderr in_shm 'mount -t tmpfs -o ro tmpfs /dev/shm' -- "${REFUSED[@]}"
+    refused "/dev/shm" writable
+}
+
+@test "a missing /dev/shm" {
+    run -0 --separate-stderr in_shm 'mount -t tmpfs tmpfs /dev' -- "${REFUSED[@]}"
+    refused "/dev/shm"
+}
+
+@test "a /dev/shm that is a file" {
+    run -0 --separate-stderr in_shm 'mount -t tmpfs tmpfs /dev && : >/dev/shm' -- "${REFUSED[@]}"
+    refused "/dev/shm"
+}
+
+@test "a /dev/shm that is full: an error now, and no SIGBUS later" {
+    run -0 --separate-stderr in_shm 'mount -t tmpfs -o size=1m tmpfs /dev/shm' -- "${REFUSED[@]}"
+    refused "/dev/shm" "to spare"
+    run -0 --separate-stderr in_shm 'mount -t tmpfs -o nr_inodes=1 tmpfs /dev/shm' -- "${REFUSED[@]}"
+    refused "/dev/shm"
+}
+
+@test "a /dev/shm that others may not write to" {
+    needs_root
+    publish
+    run -0 --separate-stderr in_shm 'mount -t tmpfs -o mode=755 tmpfs /dev/shm' -- "${REFUSED[@]}"
+    got ok ok ok ok
+    run -0 --separate-stderr shim_last unshare --mount sh -c \
+        'mount -t tmpfs -o mode=755 tmpfs /dev/shm && exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"' sh -- \
+        "${REFUSED[@]}"
+    refused
+}
+
+@test "a small RLIMIT_FSIZE: a line, and no SIGXFSZ; with a segment that is there, all works" {
+    run -0 --separate-stderr shim_last sh -c 'ulimit -f 100 && exec "$@"' sh -- "${REFUSED[@]}"
+    refused
+    run -0 fpsock tcp4 bind 127.0.0.1 0
+    run -0 --separate-stderr shim_last sh -c 'ulimit -f 100 && exec "$@"' sh -- tcp4 bind 127.0.0.1 0 name
+    got ok "127.0.0.1 $second"
+    assert_equal "$stderr" ""
+}
+
+@test "a small RLIMIT_AS: a line, and the program runs" {
+    [[ -z ${FREEPORT_SANITIZER_RUNTIME:-} ]] || skip "a sanitizer needs the address space"
+    run -0 fpsock tcp4 bind 127.0.0.1 0
+    run -0 --separate-stderr shim_last sh -c 'ulimit -v 9000 && exec "$@"' sh -- "${REFUSED[@]}"
+    refused
+}
+
+@test "no descriptor to open it with: a line, and the program runs" {
+    run -0 fpsock tcp4 bind 127.0.0.1 0
+    # The loader needs one, too, and gives it back.
+    run -0 --separate-stderr shim_last sh -c 'exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; ulimit -n 4 && exec "$@"' sh -- \
+        tcp4 bind 127.0.0.1 0 name
+    got ok "127.0.0.1 $second"
+}

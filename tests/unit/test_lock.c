@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: MIT */
+/* The lock: it puts threads and processes in sequence, and nobody who holds it badly keeps the others for long. */
+#include "lock.h"
+
+/* cmocka.h wants these before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { THREADS = 8, PROCESSES = 4, ROUNDS = 5000 };
+
+/* A busy machine may take this much longer than it should. */
+enum { SLACK_MS = 1500 };
+
+/* Shared with child processes; a fresh one for each test. */
+static struct {
+    struct fp_segment segment;
+    _Atomic unsigned inside, intruders, with_lock;
+    unsigned long count; /* not atomic: the lock's to keep whole */
+    _Atomic long waited_ms, got;
+} * shared;
+
+static int fresh(void **state) {
+    (void)state;
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED)
+        return -1;
+    fp_lock_prepare(&shared->segment);
+    return 0;
+}
+
+static int done(void **state) {
+    (void)state;
+    return munmap(shared, sizeof *shared);
+}
+
+static struct fp_lock_area *area(void) {
+    for (unsigned i = 0; i < FP_LOCKS; i++)
+        if (atomic_load(&shared->segment.locks[i].state) != 0)
+            return &shared->segment.locks[i];
+    fail_msg("no lock was set up");
+    return NULL;
+}
+
+static pthread_mutex_t *mutex(void) {
+    return (pthread_mutex_t *)(void *)area()->mutex;
+}
+
+static long now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void pause_ms(long ms) {
+    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&time, NULL);
+}
+
+/* Locks and unlocks; how long it took to get in, and whether it was with the lock. */
+static long visit(bool *with_lock) {
+    struct fp_locked locked;
+    long before = now_ms();
+    fp_lock(&shared->segment, &locked);
+    long took = now_ms() - before;
+    *with_lock = locked.area != NULL;
+    fp_unlock(&locked);
+    return took;
+}
+
+static void assert_lock_works(void) {
+    bool with_lock;
+    visit(&with_lock);
+    assert_true(with_lock);
+}
+
+static pid_t child(void (*body)(void)) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        body();
+        _exit(0);
+    }
+    assert_true(pid > 0);
+    return pid;
+}
+
+static int wait_for(pid_t pid) {
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+static void hold_for_ever(void) {
+    struct fp_locked locked;
+    fp_lock(&shared->segment, &locked);
+    atomic_store(&shared->got, locked.area ? 1 : -1);
+    for (;;)
+        pause();
+}
+
+static pid_t holder(void) {
+    atomic_store(&shared->got, 0);
+    pid_t pid = child(hold_for_ever);
+    while (atomic_load(&shared->got) == 0)
+        pause_ms(1);
+    assert_int_equal(atomic_load(&shared->got), 1);
+    return pid;
+}
+
+/* Mutual exclusion. Whoever had to go on without is not counted: that is no fault of a busy machine. */
+
+static void come_and_go(void) {
+    for (int i = 0; i < ROUNDS; i++) {
+        struct fp_locked locked;
+        fp_lock(&shared->segment, &locked);
+        if (locked.area) {
+            if (atomic_fetch_add(&shared->inside, 1) != 0)
+                atomic_fetch_add(&shared->intruders, 1);
+            shared->count++;
+            atomic_fetch_add(&shared->with_lock, 1);
+            atomic_fetch_sub(&shared->inside, 1);
+        }
+        fp_unlock(&locked);
+    }
+}
+
+static void *thread_come_and_go(void *ignored) {
+    come_and_go();
+    return ignored;
+}
+
+static void assert_one_at_a_time(unsigned visitors) {
+    assert_int_equal(atomic_load(&shared->intruders), 0);
+    assert_int_equal(shared->count, atomic_load(&shared->with_lock));
+    assert_true(atomic_load(&shared->with_lock) > visitors * ROUNDS / 2);
+}
+
+static void threads_hold_it_one_at_a_time(void **state) {
+    (void)state;
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, thread_come_and_go, NULL), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    assert_one_at_a_time(THREADS);
+}
+
+static void processes_hold_it_one_at_a_time(void **state) {
+    (void)state;
+    pid_t pids[PROCESSES];
+    for (int i = 0; i < PROCESSES; i++)
+        pids[i] = child(come_and_go);
+    for (int i = 0; i < PROCESSES; i++)
+        assert_int_equal(wait_for(pids[i]), 0);
+    assert_one_at_a_time(PROCESSES);
+}
+
+static void prepare_and_go(void) {
+    fp_lock_prepare(&shared->segment);
+    come_and_go();
+}
+
+static void processes_that_set_it_up_at_once_share_one(void **state) {
+    (void)state;
+    memset(shared->segment.locks, 0, sizeof shared->segment.locks);
+    pid_t pids[PROCESSES];
+    for (int i = 0; i < PROCESSES; i++)
+        pids[i] = child(prepare_and_go);
+    for (int i = 0; i < PROCESSES; i++)
+        assert_int_equal(wait_for(pids[i]), 0);
+    assert_int_equal(atomic_load(&shared->intruders), 0);
+    assert_int_equal(shared->count, atomic_load(&shared->with_lock));
+    assert_lock_works();
+}
+
+/* Holders that come to no good end. */
+
+static void a_holder_that_was_killed_is_followed_at_once(void **state) {
+    (void)state;
+    for (int round = 0; round < 10; round++) {
+        pid_t pid = holder();
+        kill(pid, SIGKILL);
+        wait_for(pid);
+        bool with_lock;
+        assert_true(visit(&with_lock) < 100);
+        assert_true(with_lock);
+    }
+}
+
+static void visit_and_tell(void) {
+    bool with_lock;
+    atomic_store(&shared->got, 2);
+    atomic_store(&shared->waited_ms, visit(&with_lock));
+    atomic_store(&shared->got, with_lock ? 3 : 4);
+}
+
+static void one_who_waits_gets_it_when_the_holder_is_killed(void **state) {
+    (void)state;
+    for (int attempt = 0; attempt < 20; attempt++) {
+        pid_t first = holder(), second = child(visit_and_tell);
+        while (atomic_load(&shared->got) != 2)
+            pause_ms(1);
+        pause_ms(20);
+        kill(first, SIGKILL);
+        wait_for(first);
+        wait_for(second);
+        atomic_store(&area()->stuck, 0);
+        if (atomic_load(&shared->got) == 3 && atomic_load(&shared->waited_ms) > 0)
+            return;
+    }
+    fail_msg("in 20 attempts, one who waited never got the lock of one who was killed");
+}
+
+static void a_holder_that_was_stopped_is_waited_for_a_quarter_of_a_second_and_then_hardly(void **state) {
+    (void)state;
+    pid_t pid = holder();
+    kill(pid, SIGSTOP);
+    bool with_lock;
+    long first = visit(&with_lock);
+    assert_false(with_lock);
+    assert_in_range(first, 200, 250 + SLACK_MS);
+    long best = LONG_MAX;
+    for (int i = 0; i < 20; i++) {
+        long took = visit(&with_lock);
+        assert_false(with_lock);
+        best = took < best ? took : best;
+    }
+    assert_in_range(best, 0, 10);
+    kill(pid, SIGKILL);
+    wait_for(pid);
+    /* Whoever gets it again waits as long as ever. */
+    assert_lock_works();
+    assert_int_equal(atomic_load(&area()->stuck), 0);
+    pid = holder();
+    first = visit(&with_lock);
+    assert_false(with_lock);
+    assert_in_range(first, 200, 250 + SLACK_MS);
+    kill(pid, SIGKILL);
+    wait_for(pid);
+}
+
+static void a_thread_that_holds_it_already_goes_on_without_and_still_holds_it(void **state) {
+    (void)state;
+    struct fp_locked outer, inner;
+    fp_lock(&shared->segment, &outer);
+    assert_non_null(outer.area);
+    long before = now_ms();
+    fp_lock(&shared->segment, &inner);
+    assert_true(now_ms() - before < 100);
+    assert_null(inner.area);
+    fp_unlock(&inner);
+    assert_int_equal(wait_for(child(visit_and_tell)), 0);
+    assert_int_equal(atomic_load(&shared->got), 4); /* not to be had */
+    fp_unlock(&outer);
+    assert_lock_works();
+}
+
+/* Bytes that are no sound lock. */
+
+static void one_that_nobody_made_consistent_is_gone_on_without(void **state) {
+    (void)state;
+    pid_t pid = holder();
+    kill(pid, SIGKILL);
+    wait_for(pid);
+    assert_int_equal(pthread_mutex_lock(mutex()), EOWNERDEAD);
+    assert_int_equal(pthread_mutex_unlock(mutex()), 0);
+    assert_int_equal(pthread_mutex_trylock(mutex()), ENOTRECOVERABLE);
+    bool with_lock;
+    assert_true(visit(&with_lock) < 100);
+    assert_false(with_lock);
+}
+
+static void one_that_is_not_set_up_is_gone_on_without(void **state) {
+    (void)state;
+    struct fp_lock_area *own = area();
+    for (uint32_t value = 0; value < 256; value++) {
+        if (value == 2)
+            continue;
+        atomic_store(&own->state, value);
+        bool with_lock;
+        assert_true(visit(&with_lock) < 100);
+        assert_false(with_lock);
+        if (value != 0) {
+            fp_lock_prepare(&shared->segment); /* one that died at it leaves it so */
+            assert_int_equal(atomic_load(&own->state), value);
+        }
+    }
+}
+
+/* Each byte at its place a thousand times, so that each kind of mutex that libc knows comes by. */
+static void visit_garbage(void) {
+    struct fp_lock_area *own = area();
+    unsigned char pristine[FP_LOCK_BYTES];
+    memcpy(pristine, own->mutex, sizeof pristine);
+    atomic_store(&own->stuck, 1);
+    unsigned random = 12345;
+    for (int round = 0; round < 16; round++) {
+        for (unsigned kind = 0; kind < 256; kind++) {
+            memcpy(own->mutex, pristine, sizeof pristine);
+            for (unsigned i = 0; i < sizeof pristine; i++) {
+                random = random * 1103515245 + 12345;
+                if (round > 0 && (round < 8 || random % 3 == 0))
+                    own->mutex[i] = (unsigned char)(random >> 16);
+            }
+            if (round < 12)
+                own->mutex[16] = (unsigned char)kind; /* where glibc has the kind */
+            if (round % 4 == 3)
+                memset(own->mutex + 17, 0, 3);
+            atomic_store(&own->stuck, 1);
+            bool with_lock;
+            visit(&with_lock);
+            if (round % 4 != 1)
+                continue;
+            memcpy(own->mutex + 16, pristine + 16, 4); /* of the right kind, the rest as it came */
+            atomic_store(&own->stuck, 1);
+            visit(&with_lock);
+        }
+    }
+}
+
+static void garbage_neither_crashes_nor_hangs(void **state) {
+    (void)state;
+    pid_t pid = child(visit_garbage);
+    int status = 0;
+    for (long until = now_ms() + 30000; waitpid(pid, &status, WNOHANG) == 0; pause_ms(5)) {
+        if (now_ms() > until) {
+            kill(pid, SIGKILL);
+            wait_for(pid);
+            fail_msg("hangs with mutex bytes of kind %u", area()->mutex[16]);
+        }
+    }
+    if (status != 0) {
+        fprintf(stderr, "the mutex was:");
+        for (int i = 0; i < 40; i++)
+            fprintf(stderr, " %02x", area()->mutex[i]);
+        fprintf(stderr, "\n");
+        fail_msg("ended with status %#x", (unsigned)status);
+    }
+}
+
+/* Signals and cancellation */
+
+static volatile sig_atomic_t handled;
+
+static void handler(int signal) {
+    (void)signal;
+    handled++;
+}
+
+static void assert_signals_wait(bool with_lock) {
+    struct fp_locked locked;
+    sigset_t before, inside, after;
+    pthread_sigmask(SIG_SETMASK, NULL, &before);
+    handled = 0;
+    fp_lock(&shared->segment, &locked);
+    assert_int_equal(locked.area != NULL, with_lock);
+    raise(SIGUSR1);
+    raise(SIGUSR2);
+    assert_int_equal(handled, 0);
+    pthread_sigmask(SIG_SETMASK, NULL, &inside);
+    for (int signal = 1; signal < 32; signal++)
+        if (signal != SIGKILL && signal != SIGSTOP)
+            assert_true(sigismember(&inside, signal));
+    fp_unlock(&locked);
+    assert_int_equal(handled, 1); /* SIGUSR2 was blocked before, and is still */
+    pthread_sigmask(SIG_SETMASK, NULL, &after);
+    for (int signal = 1; signal < NSIG; signal++)
+        assert_int_equal(sigismember(&before, signal), sigismember(&after, signal));
+}
+
+static void signals_wait_until_it_is_unlocked(void **state) {
+    (void)state;
+    struct sigaction action = {.sa_handler = handler};
+    sigaction(SIGUSR1, &action, NULL);
+    sigaction(SIGUSR2, &action, NULL);
+    sigset_t second;
+    sigemptyset(&second);
+    sigaddset(&second, SIGUSR2);
+    pthread_sigmask(SIG_BLOCK, &second, NULL);
+
+    assert_signals_wait(true);
+    atomic_store(&area()->state, 1);
+    assert_signals_wait(false);
+
+    handled = 0;
+    pthread_sigmask(SIG_UNBLOCK, &second, NULL);
+    assert_int_equal(handled, 1);
+}
+
+static _Atomic int stage;
+
+static void *cancelled_inside(void *ignored) {
+    struct fp_locked locked;
+    fp_lock(&shared->segment, &locked);
+    atomic_store(&stage, 1);
+    while (atomic_load(&stage) != 2)
+        pause_ms(1); /* nanosleep(2) is a cancellation point */
+    pthread_testcancel();
+    atomic_store(&stage, 3);
+    fp_unlock(&locked);
+    pthread_testcancel();
+    atomic_store(&stage, 4);
+    return ignored;
+}
+
+static void a_thread_is_cancelled_only_when_it_has_unlocked(void **state) {
+    (void)state;
+    pthread_t thread;
+    void *result;
+    atomic_store(&stage, 0);
+    assert_int_equal(pthread_create(&thread, NULL, cancelled_inside, NULL), 0);
+    while (atomic_load(&stage) != 1)
+        pause_ms(1);
+    pthread_cancel(thread);
+    pause_ms(20);
+    atomic_store(&stage, 2);
+    pthread_join(thread, &result);
+    assert_ptr_equal(result, PTHREAD_CANCELED);
+    assert_int_equal(atomic_load(&stage), 3);
+    assert_lock_works();
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(threads_hold_it_one_at_a_time, fresh, done),
+        cmocka_unit_test_setup_teardown(processes_hold_it_one_at_a_time, fresh, done),
+        cmocka_unit_test_setup_teardown(processes_that_set_it_up_at_once_share_one, fresh, done),
+        cmocka_unit_test_setup_teardown(a_holder_that_was_killed_is_followed_at_once, fresh, done),
+        cmocka_unit_test_setup_teardown(one_who_waits_gets_it_when_the_holder_is_killed, fresh, done),
+        cmocka_unit_test_setup_teardown(a_holder_that_was_stopped_is_waited_for_a_quarter_of_a_second_and_then_hardly,
+                                        fresh, done),
+        cmocka_unit_test_setup_teardown(a_thread_that_holds_it_already_goes_on_without_and_still_holds_it, fresh, done),
+        cmocka_unit_test_setup_teardown(one_that_nobody_made_consistent_is_gone_on_without, fresh, done),
+        cmocka_unit_test_setup_teardown(one_that_is_not_set_up_is_gone_on_without, fresh, done),
+        cmocka_unit_test_setup_teardown(garbage_neither_crashes_nor_hangs, fresh, done),
+        cmocka_unit_test_setup_teardown(signals_wait_until_it_is_unlocked, fresh, done),
+        cmocka_unit_test_setup_teardown(a_thread_is_cancelled_only_when_it_has_unlocked, fresh, done),
+    };
+    return cmocka_run_group_tests_name("lock", tests, NULL, NULL);
+}

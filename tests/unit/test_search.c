@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: MIT */
+/* The search, as a function of what stands in the table: every start, every small range, every fill, and noise. */
+#include "owner.h"
+#include "search.h"
+#include "table.h"
+
+/* cmocka.h wants these before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { TCP = FP_TCP_INDEX, UDP = FP_UDP_INDEX, LAST = UINT16_MAX, NAME = 7 };
+
+static struct fp_segment *segment;
+static fp_owner self, alive, gone, elsewhere;
+static struct fp_portset range, twin;
+
+static int fresh(void **state) {
+    (void)state;
+    segment = mmap(NULL, sizeof *segment, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(&range, 0, sizeof range);
+    memset(&twin, 0, sizeof twin);
+    return segment == MAP_FAILED ? -1 : 0;
+}
+
+static int done(void **state) {
+    (void)state;
+    return munmap(segment, sizeof *segment);
+}
+
+static int know_owners(void **state) {
+    (void)state;
+    self = fp_owner_self();
+    alive = fp_owner_of(getppid());
+    pid_t pid = fork();
+    if (pid == 0)
+        for (;;)
+            pause();
+    gone = fp_owner_of(pid);
+    elsewhere = gone ^ (1 << 25); /* of another pid namespace: nobody can tell, so it is there */
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    return alive != 0 && gone != 0 && !fp_owner_gone(alive) && fp_owner_gone(gone) ? 0 : -1;
+}
+
+static unsigned size_of_range(void) {
+    unsigned size = 0;
+    for (unsigned word = 0; word < FP_WORDS; word++)
+        size += (unsigned)__builtin_popcountll(range.words[word]);
+    return size;
+}
+
+static struct fp_search begin(unsigned start) {
+    struct fp_search search;
+    atomic_store(&segment->cursors[NAME].last[TCP], start);
+    fp_search_begin(&search, segment, NAME, TCP, &range, size_of_range(), self);
+    return search;
+}
+
+/* As the allocator does with a busy port. */
+static void refuse(struct fp_search *search, uint16_t port) {
+    fp_entry_refused(segment, TCP, port, search->serial, 0);
+}
+
+static void put(uint16_t port, fp_owner owner, enum fp_state state, uint16_t requested) {
+    fp_entry_take(segment, TCP, port, owner, fp_meaning_of(state, requested, NAME, 1));
+}
+
+/* Forgets one port. */
+static void wipe(uint16_t port) {
+    memset((void *)fp_entry_at(segment, TCP, port), 0, sizeof(struct fp_entry));
+    fp_hint_clear(segment->taken[TCP], port);
+    fp_hint_clear(segment->held[TCP], port);
+}
+
+/* Order */
+
+/* The plain way: behind the start to the top, then from the bottom up to it. */
+static unsigned round_from(unsigned start, unsigned first, unsigned last, uint16_t out[]) {
+    unsigned count = 0;
+    for (unsigned port = first; port <= last; port++)
+        if (port > start && fp_portset_has(&range, (uint16_t)port))
+            out[count++] = (uint16_t)port;
+    for (unsigned port = first; port <= last; port++)
+        if (port <= start && fp_portset_has(&range, (uint16_t)port))
+            out[count++] = (uint16_t)port;
+    return count;
+}
+
+static void assert_offers(unsigned start, const uint16_t *expected, unsigned count) {
+    struct fp_search search = begin(start);
+    for (unsigned i = 0; i < count; i++) {
+        uint16_t port = fp_search_next(&search);
+        if (port != expected[i])
+            fail_msg("from %u: %u instead of %u as number %u", start, port, expected[i], i);
+        refuse(&search, port);
+    }
+    assert_int_equal(fp_search_next(&search), 0);
+    assert_int_equal(fp_search_next(&search), 0); /* and it stays over */
+}
+
+/* Every set of eight neighbours, across a border of words and at both ends of the ports, from every start. */
+static void walk_windows(unsigned first) {
+    unsigned last = first + 7 <= LAST ? first + 7 : LAST;
+    for (unsigned set = 1; set < 256; set++) {
+        memset(&range, 0, sizeof range);
+        for (unsigned i = 0; i < 8; i++)
+            if (set & (1 << i) && first + i <= last)
+                fp_portset_add(&range, (uint16_t)(first + i), (uint16_t)(first + i));
+        for (unsigned start = 0; start <= LAST; start += start >= first - 1 && start <= last ? 1 : 8191) {
+            if (start > 0 && start < first && start + 8191 > first)
+                start = first - 1;
+            uint16_t expected[8];
+            unsigned count = round_from(start, first, last, expected);
+            for (unsigned port = first; port <= last; port++)
+                wipe((uint16_t)port);
+            assert_offers(start, expected, count);
+        }
+    }
+}
+
+static void a_small_range_is_gone_round_in_order_from_every_start(void **state) {
+    (void)state;
+    walk_windows(1);
+    walk_windows(60);
+    walk_windows(30000);
+    walk_windows(65528);
+    walk_windows(65532);
+}
+
+static void the_whole_of_the_ports_is_gone_round_in_order_each_once(void **state) {
+    (void)state;
+    static const unsigned starts[] = {0,   1,    2,     62,    63,    64,    65,    127,
+                                      128, 1023, 32767, 32768, 65471, 65472, 65534, 65535};
+    static uint16_t expected[LAST];
+    for (unsigned i = 0; i < sizeof starts / sizeof *starts; i++) {
+        done(NULL);
+        fresh(NULL);
+        fp_portset_add(&range, 1, LAST);
+        assert_int_equal(round_from(starts[i], 1, LAST, expected), LAST);
+        assert_offers(starts[i], expected, LAST);
+    }
+}
+
+static void a_start_outside_of_the_range_is_as_good_as_any(void **state) {
+    (void)state;
+    fp_portset_add(&range, 100, 102);
+    fp_portset_add(&range, 300, 301);
+    static const struct {
+        unsigned start;
+        uint16_t first;
+    } cases[] = {{0, 100},   {99, 100},   {100, 101},   {102, 300},         {200, 300},       {300, 301},
+                 {301, 100}, {9999, 100}, {65535, 100}, {65536 + 200, 300}, {UINT32_MAX, 100}};
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct fp_search search = begin(cases[i].start);
+        assert_int_equal(fp_search_next(&search), cases[i].first);
+    }
+}
+
+static void each_name_and_protocol_has_a_sequence_of_its_own(void **state) {
+    (void)state;
+    fp_portset_add(&range, 500, 599);
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned name = 0; name < 5; name++) {
+            for (unsigned protocol = 0; protocol < 2; protocol++) {
+                struct fp_search search;
+                fp_search_begin(&search, segment, name, protocol, &range, 100, self);
+                uint16_t port = fp_search_next(&search);
+                assert_int_equal(port, 500 + round);
+                fp_search_advance(&search, port);
+            }
+        }
+    }
+}
+
+static void a_step_that_came_to_nothing_is_taken_back_unless_others_went_on(void **state) {
+    (void)state;
+    fp_portset_add(&range, 500, 599);
+    struct fp_search search = begin(520), other;
+    fp_search_advance(&search, fp_search_next(&search));
+    assert_int_equal(atomic_load(&segment->cursors[NAME].last[TCP]), 521);
+    fp_search_withdraw(&search, 521);
+    assert_int_equal(atomic_load(&segment->cursors[NAME].last[TCP]), 520);
+
+    fp_search_advance(&search, 521);
+    fp_search_begin(&other, segment, NAME, TCP, &range, 100, self);
+    fp_search_advance(&other, fp_search_next(&other));
+    fp_search_withdraw(&search, 521);
+    assert_int_equal(atomic_load(&segment->cursors[NAME].last[TCP]), 522);
+}
+
+/* Fills */
+
+/* Every set of eight ports taken by a living process: the free ones first, in order, then those, in order. */
+static void the_free_ports_come_before_those_in_use_at_each_fill(void **state) {
+    (void)state;
+    enum { FIRST = 60, COUNT = 8 };
+    fp_portset_add(&range, FIRST, FIRST + COUNT - 1);
+    for (unsigned fill = 0; fill < 1 << COUNT; fill++) {
+        for (unsigned start = FIRST - 1; start < FIRST + COUNT; start++) {
+            uint16_t all[COUNT], expected[COUNT];
+            unsigned count = 0;
+            for (unsigned i = 0; i < COUNT; i++) {
+                wipe((uint16_t)(FIRST + i));
+                if (fill & (1 << i))
+                    put((uint16_t)(FIRST + i), alive, FP_BOUND, 0);
+            }
+            round_from(start, FIRST, FIRST + COUNT - 1, all);
+            for (unsigned used = 0; used < 2; used++)
+                for (unsigned i = 0; i < COUNT; i++)
+                    if (((fill >> (all[i] - FIRST)) & 1) == used)
+                        expected[count++] = all[i];
+            assert_offers(start, expected, COUNT);
+        }
+    }
+}
+
+/* A range of a thousand, filled one by one in a scattered order: the next free one is found at each fill. */
+static void the_next_free_port_is_found_however_full_the_range_is(void **state) {
+    (void)state;
+    enum { FIRST = 20000, COUNT = 1021 };
+    fp_portset_add(&range, FIRST, FIRST + COUNT - 1);
+    bool used[COUNT] = {false};
+    for (unsigned fill = 0; fill < COUNT; fill++) {
+        unsigned start = fill * 389 % COUNT, next = (start + 1) % COUNT;
+        while (used[next])
+            next = (next + 1) % COUNT;
+        struct fp_search search = begin(FIRST + start);
+        assert_int_equal(fp_search_next(&search), FIRST + next);
+        unsigned victim = fill * 577 % COUNT;
+        used[victim] = true;
+        put((uint16_t)(FIRST + victim), alive, FP_BOUND, 0);
+    }
+}
+
+/* Kinds */
+
+static void refuse_as_others_did(uint16_t port) {
+    fp_entry_refused(segment, TCP, port, 0, 0);
+}
+
+static void the_best_kind_of_port_comes_first(void **state) {
+    (void)state;
+    fp_portset_add(&range, 100, 119);
+    atomic_store(&segment->header.turn, 1000);
+    atomic_store(&segment->cursors[NAME].refreshed[TCP], 1); /* nothing is looked over in this one */
+    atomic_store(&segment->header.search, 1);
+
+    put(100, alive, FP_BOUND, 8080);     /* a session's that is there: last */
+    put(101, gone, FP_BOUND, 8080);      /* a session's whose process is gone */
+    put(102, elsewhere, FP_PLEDGED, 80); /* last */
+    put(103, 0, FP_BUSY, 0);
+    refuse_as_others_did(103);
+    put(104, alive, FP_BOUND, 0);    /* idle, maybe */
+    put(105, self, FP_BOUND, 0);     /* ours, from before */
+    put(106, gone, FP_BOUND, 0);     /* left */
+    put(107, alive, FP_RESERVED, 0); /* never */
+    put(108, self, FP_RESERVED, 0);  /* never */
+    put(109, alive, FP_CLAIMED, 0);  /* never: somebody is about to bind it */
+    put(110, alive, FP_EXPLICIT, 110);
+    put(111, gone, FP_CLAIMED, 8080); /* killed in the middle of it */
+    put(112, alive, FP_BOUND, 0);
+    refuse_as_others_did(112); /* busy */
+    put(113, gone, FP_CLAIMED, 0);
+    put(114, gone, FP_EXPLICIT, 114);
+    put(115, elsewhere, FP_BOUND, 0);
+
+    static const uint16_t expected[] = {
+        117, 118, 119, 116, /* fresh */
+        105, 106, 113, 114, /* left */
+        104, 110, 115,      /* idle */
+        103, 112,           /* busy */
+        101, 111,           /* a sentinel's, left */
+        100, 102,           /* a sentinel's */
+    };
+    struct fp_search search = begin(116);
+    for (unsigned i = 0; i < sizeof expected / sizeof *expected; i++) {
+        uint16_t port = fp_search_next(&search);
+        assert_int_equal(port, expected[i]);
+        refuse(&search, port);
+    }
+    assert_int_equal(fp_search_next(&search), 0);
+}
+
+static void what_it_saw_when_it_found_a_port_fit_stays_known(void **state) {
+    (void)state;
+    fp_portset_add(&range, 200, 202);
+    put(201, gone, FP_BOUND, 0);
+    struct fp_search search = begin(200);
+    assert_int_equal(fp_search_next(&search), 202);
+    put(202, alive, FP_BOUND, 0); /* somebody was faster */
+    assert_true(search.owner == 0 && search.meaning == 0);
+    refuse(&search, 202);
+    assert_int_equal(fp_search_next(&search), 201); /* fresh again, now that the range was looked over */
+    assert_true(search.owner == gone && search.meaning == fp_meaning_of(FP_BOUND, 0, NAME, 1));
+}
+
+/* One port, in every state that an entry can be in, under every hint, right or wrong. */
+static void what_one_port_is_offered_as_is_right_under_every_hint(void **state) {
+    (void)state;
+    const fp_owner owners[] = {0, self, alive, gone, elsewhere};
+    fp_portset_add(&range, 200, 200);
+    for (unsigned o = 0; o < 5; o++) {
+        for (unsigned value = FP_FREE; value < 16; value++) {
+            for (unsigned bits = 0; bits < 16; bits++) {
+                uint16_t requested = bits & 1 ? 8080 : 0;
+                bool there = owners[o] == self || owners[o] == alive || owners[o] == elsewhere;
+                fp_meaning meaning = fp_meaning_of((enum fp_state)value, requested, NAME, 1);
+                wipe(200);
+                atomic_store(&fp_entry_at(segment, TCP, 200)->owner, owners[o]);
+                atomic_store(&fp_entry_at(segment, TCP, 200)->meaning, meaning);
+                if (bits & 2)
+                    fp_hint_set(segment->taken[TCP], 200);
+                if (bits & 4)
+                    fp_hint_set(segment->held[TCP], 200);
+                /* With and without a look over the range in this search. */
+                atomic_store(&segment->cursors[NAME].refreshed[TCP], 0);
+                struct fp_search search = begin(bits & 8 ? 0 : 200);
+                unsigned offered = 0;
+                unsigned kinds = 0;
+                while (fp_search_next(&search) == 200 && offered < 10) {
+                    offered++;
+                    assert_false(kinds & (1u << search.kind));
+                    kinds |= 1u << search.kind;
+                    if (there && fp_is_sentinel(meaning))
+                        assert_int_equal(search.kind, FP_KIND_SENTINEL);
+                    if (owners[o] == gone && fp_is_sentinel(meaning))
+                        assert_int_equal(search.kind, FP_KIND_SENTINEL_LEFT);
+                    refuse(&search, 200);
+                }
+                assert_true(offered <= 1);
+                bool kept = there && (value == FP_RESERVED || (value == FP_CLAIMED && !fp_is_sentinel(meaning)));
+                if (kept && offered)
+                    fail_msg("owner %u, state %u, bits %#x: offered as kind %#x", o, value, bits, kinds);
+                /* A wrong hint costs time, never a port. */
+                if (!kept && !offered)
+                    fail_msg("owner %u, state %u, bits %#x: never offered", o, value, bits);
+            }
+        }
+    }
+}
+
+static void a_reservation_of_one_who_is_there_is_never_offered_and_of_one_who_is_gone_it_is(void **state) {
+    (void)state;
+    fp_portset_add(&range, 200, 210);
+    for (uint16_t port = 200; port <= 210; port++)
+        put(port, port % 2 ? alive : gone, FP_RESERVED, 0);
+    for (unsigned turn = 0; turn < 50; turn++) {
+        struct fp_search search = begin(200 + turn % 11);
+        unsigned offered = 0;
+        for (uint16_t port; (port = fp_search_next(&search)) != 0; offered++) {
+            assert_int_equal(port % 2, 0);
+            refuse(&search, port);
+        }
+        assert_int_equal(offered, 6);
+    }
+}
+
+/* Twins */
+
+static void with_a_twin_only_ports_are_offered_that_are_fresh_in_both_ranges(void **state) {
+    (void)state;
+    enum { FIRST = 60, COUNT = 8 };
+    fp_portset_add(&range, FIRST, FIRST + 5);
+    fp_portset_add(&twin, FIRST + 2, FIRST + COUNT - 1);
+    for (unsigned fill = 0; fill < 1 << COUNT; fill++) {
+        for (unsigned i = 0; i < COUNT; i++) {
+            uint16_t port = (uint16_t)(FIRST + i);
+            wipe(port);
+            fp_hint_clear(segment->taken[UDP], port);
+            if (!(fill & (1 << i)))
+                continue;
+            if (i % 2) /* half of them are taken in this protocol, half in the other */
+                fp_entry_take(segment, UDP, port, alive, fp_meaning_of(FP_BOUND, 0, NAME, 1));
+            else
+                put(port, alive, FP_BOUND, 0);
+        }
+        struct fp_search search = begin(FIRST + 2);
+        search.twin = &twin;
+        static const unsigned order[] = {3, 4, 5, 2};
+        for (unsigned i = 0; i < 4; i++) {
+            if (fill & (1 << order[i]))
+                continue;
+            assert_int_equal(fp_search_next(&search), FIRST + order[i]);
+            refuse(&search, (uint16_t)(FIRST + order[i]));
+        }
+        assert_int_equal(fp_search_next(&search), 0);
+    }
+}
+
+/* Time */
+
+static void a_port_that_was_busy_is_not_tried_at_every_turn_and_not_given_up_either(void **state) {
+    (void)state;
+    fp_portset_add(&range, 300, 399);
+    unsigned tries = 0;
+    uint16_t last = 0;
+    for (unsigned turn = 0; turn < 20000; turn++) { /* 200 rounds of the range */
+        struct fp_search search;
+        fp_search_begin(&search, segment, NAME, TCP, &range, 100, self);
+        uint16_t port = fp_search_next(&search);
+        while (port == 350) {
+            tries++;
+            refuse(&search, port);
+            port = fp_search_next(&search);
+        }
+        assert_true(port != 0);
+        fp_search_advance(&search, port);
+        if (last)
+            assert_int_equal(port, last == 399 ? 300 : last == 349 ? 351 : last + 1);
+        last = port;
+    }
+    /* Once in 256 looks at most, and a look comes once in an eighth of the range. */
+    assert_in_range(tries, 5, 40);
+}
+
+static void a_port_whose_owner_is_gone_is_fresh_again_in_the_next_round(void **state) {
+    (void)state;
+    fp_portset_add(&range, 400, 479);
+    atomic_store(&segment->cursors[NAME].last[TCP], 400);
+    put(401, gone, FP_BOUND, 0);
+    put(402, alive, FP_BOUND, 0);
+    for (unsigned i = 0; i < 77 + 2 + 77; i++) {
+        struct fp_search search;
+        fp_search_begin(&search, segment, NAME, TCP, &range, 80, self);
+        uint16_t port = fp_search_next(&search);
+        static const uint16_t second_round[] = {400, 401, 403};
+        assert_int_equal(port, i < 77 ? 403 + i : i < 80 ? second_round[i - 77] : 403 + i - 79);
+        fp_search_advance(&search, port);
+    }
+}
+
+static void the_serial_of_searches_may_run_over(void **state) {
+    (void)state;
+    fp_portset_add(&range, 500, 509);
+    atomic_store(&segment->header.search, UINT32_MAX - 20);
+    for (unsigned i = 0; i < 40; i++) {
+        struct fp_search search;
+        fp_search_begin(&search, segment, NAME, TCP, &range, 10, self);
+        assert_int_equal(fp_search_next(&search), 500 + i % 10);
+        fp_search_advance(&search, (uint16_t)(500 + i % 10));
+    }
+}
+
+/* Noise */
+
+static void fill_with_noise(unsigned seed, bool own_namespace) {
+    uint64_t *words = (uint64_t *)(void *)segment, x = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    for (size_t i = 0; i < sizeof *segment / sizeof *words; i++) {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        words[i] = x;
+    }
+    /* Owners of our own pid namespace are asked after: process ids that are there, and that are not. */
+    for (unsigned port = 0; own_namespace && port <= LAST; port++) {
+        struct fp_entry *entry = fp_entry_at(segment, TCP, (uint16_t)port);
+        fp_owner owner = atomic_load(&entry->owner);
+        atomic_store(&entry->owner, port % 3 == 0 ? 0 : (owner & ~UINT64_C(0xffffffff)) | (self & 0xffc00000) | port);
+    }
+}
+
+static void noise_costs_a_bounded_number_of_steps_and_offers_no_port_twice_as_one_kind(void **state) {
+    (void)state;
+    static uint8_t kinds[LAST + 1];
+    for (unsigned seed = 1; seed <= 12; seed++) {
+        bool refusing = seed % 4 < 2;
+        fill_with_noise(seed, seed % 2);
+        memset(&range, 0, sizeof range);
+        if (seed % 3)
+            fp_portset_add(&range, 1, LAST);
+        else
+            fp_portset_add(&range, (uint16_t)(seed * 1000), (uint16_t)(seed * 1000 + 500));
+        memset(kinds, 0, sizeof kinds);
+        struct fp_search search;
+        fp_search_begin(&search, segment, seed * 4099, TCP, &range, size_of_range(), self);
+        unsigned steps = 0;
+        for (uint16_t port; (port = fp_search_next(&search)) != 0; steps++) {
+            assert_true(fp_portset_has(&range, port));
+            /* One that is fresh and not refused is offered again when the range was looked over. */
+            bool again = search.kind == FP_KIND_FRESH && !refusing && search.refreshed;
+            if ((kinds[port] & (1 << search.kind)) && !again)
+                fail_msg("seed %u: port %u twice as kind %u", seed, port, search.kind);
+            kinds[port] |= (uint8_t)(1 << search.kind);
+            if (refusing)
+                refuse(&search, port);
+        }
+        assert_true(steps <= (refusing ? 1 : FP_KINDS + 1) * size_of_range());
+    }
+}
+
+static void ones_everywhere_are_noise_too(void **state) {
+    (void)state;
+    fp_portset_add(&range, 1, LAST);
+    memset((void *)segment, 0xff, sizeof *segment);
+    struct fp_search search;
+    fp_search_begin(&search, segment, UINT32_MAX, TCP, &range, LAST, self);
+    unsigned steps = 0;
+    for (uint16_t port; (port = fp_search_next(&search)) != 0; steps++)
+        refuse(&search, port);
+    assert_true(steps <= LAST);
+}
+
+int main(void) {
+    alarm(50); /* an endless search is a failure, too */
+               /* clang-format off */
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, done)
+    /* clang-format on */
+    const struct CMUnitTest tests[] = {
+        TEST(a_small_range_is_gone_round_in_order_from_every_start),
+        TEST(the_whole_of_the_ports_is_gone_round_in_order_each_once),
+        TEST(a_start_outside_of_the_range_is_as_good_as_any),
+        TEST(each_name_and_protocol_has_a_sequence_of_its_own),
+        TEST(a_step_that_came_to_nothing_is_taken_back_unless_others_went_on),
+        TEST(the_free_ports_come_before_those_in_use_at_each_fill),
+        TEST(the_next_free_port_is_found_however_full_the_range_is),
+        TEST(the_best_kind_of_port_comes_first),
+        TEST(what_it_saw_when_it_found_a_port_fit_stays_known),
+        TEST(what_one_port_is_offered_as_is_right_under_every_hint),
+        TEST(a_reservation_of_one_who_is_there_is_never_offered_and_of_one_who_is_gone_it_is),
+        TEST(with_a_twin_only_ports_are_offered_that_are_fresh_in_both_ranges),
+        TEST(a_port_that_was_busy_is_not_tried_at_every_turn_and_not_given_up_either),
+        TEST(a_port_whose_owner_is_gone_is_fresh_again_in_the_next_round),
+        TEST(the_serial_of_searches_may_run_over),
+        TEST(noise_costs_a_bounded_number_of_steps_and_offers_no_port_twice_as_one_kind),
+        TEST(ones_everywhere_are_noise_too),
+    };
+    return cmocka_run_group_tests_name("search", tests, know_owners, NULL);
+}
