@@ -105,6 +105,6 @@ char *cli_preload(const char *existing, const char *shim) {
         if (*existing)
             existing++;
     }
-    strcpy(at, shim);
+    memcpy(at, shim, strlen(shim) + 1);
     return list;
 }

@@ -53,7 +53,7 @@ FP_HOOK int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags
     for (unsigned i = 0; i < count; i++)
         rooms[i] = small_room(&messages[i].msg_hdr);
     int got = fp_real.recvmmsg(fd, messages, count, flags, timeout);
-    for (int i = 0; i < got; i++) {
+    for (int i = 0; i < got && (unsigned)i < count; i++) {
         struct msghdr *message = &messages[i].msg_hdr;
         if (rooms[i] != 0 && fp_guest_may_rename(message->msg_name, rooms[i], message->msg_namelen))
             fp_rewrite_peer_name(fd, message->msg_name, rooms[i], message->msg_namelen);

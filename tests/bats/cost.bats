@@ -9,7 +9,6 @@ TIMES=1000
 
 setup() {
     client_setup
-    command -v valgrind >/dev/null || skip "no valgrind"
 }
 
 # instructions CALL [COMMAND...]: of one such call, rounded.
@@ -35,7 +34,6 @@ costs_at_most() {
 
 # system_calls CALL [NAME=VALUE...]: how many there are in one run of TIMES, by name.
 system_calls() {
-    command -v strace >/dev/null || skip "no strace"
     strace -qq -o "$BATS_TEST_TMPDIR/strace" -e trace=network env LD_PRELOAD="$(preload)" "${@:2}" \
         "$FREEPORT_PROGRAMS/fpcost" "$1" "$TIMES" "$ORDINARY" 3>&-
     sed -En 's/^([a-z0-9]+)\(.*/\1/p' "$BATS_TEST_TMPDIR/strace" | sort | uniq -c | awk '{ print $2, $1 }'

@@ -35,6 +35,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* What recvfrom becomes with _FORTIFY_SOURCE, whether this compiler would make it so or not. */
+#ifdef FPCLIENT_CHECKED
+ssize_t __recvfrom_chk(int fd, void *data, size_t size, size_t room, int flags, struct sockaddr *from,
+                       socklen_t *length);
+#define recvfrom(fd, data, size, flags, from, length) __recvfrom_chk(fd, data, size, size, flags, from, length)
+#endif
+
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
@@ -888,7 +895,7 @@ static void execute(struct runner *runner, char **arguments) {
 static void fork_child(struct runner *runner, char **arguments) {
     (void)runner;
     (void)arguments;
-    int status;
+    int status = -1;
     pid_t child = fork();
     if (child == 0)
         return;

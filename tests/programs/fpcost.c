@@ -39,7 +39,7 @@ static long do_recvfrom(struct situation *situation) {
 }
 
 /* The function that is counted. A call through a pointer, or it would be inlined. */
-__attribute__((noinline, noclone)) long measured(struct situation *situation, call *volatile function);
+__attribute__((noinline)) long measured(struct situation *situation, call *volatile function);
 
 long measured(struct situation *situation, call *volatile function) {
     long result = function(situation);
