@@ -45,11 +45,16 @@ int fp_socket_protocol(const struct fp_calls *calls, int fd, struct sockaddr_sto
     return fp_inet_protocol(fd);
 }
 
+sa_family_t fp_address_family(const struct sockaddr *address) {
+    sa_family_t family;
+    memcpy(&family, (const char *)address + offsetof(struct sockaddr, sa_family), sizeof family);
+    return family;
+}
+
 bool fp_address_ok(const struct sockaddr *address, socklen_t length) {
-    if (length < offsetof(struct sockaddr, sa_family) + sizeof address->sa_family ||
-        length > sizeof(struct sockaddr_storage))
+    if (length < offsetof(struct sockaddr, sa_family) + sizeof(sa_family_t) || length > sizeof(struct sockaddr_storage))
         return false;
-    switch (address->sa_family) {
+    switch (fp_address_family(address)) {
     case AF_INET:
     case AF_UNSPEC:
         return length >= sizeof(struct sockaddr_in);

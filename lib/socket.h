@@ -28,6 +28,8 @@ int fp_inet_protocol(int fd);
  */
 bool fp_address_ok(const struct sockaddr *address, socklen_t length);
 
+/* These take addresses as programs have them: at any place, aligned or not. */
+sa_family_t fp_address_family(const struct sockaddr *address);
 uint16_t fp_address_port(const struct sockaddr *address);
 void fp_address_set_port(struct sockaddr *address, uint16_t port);
 

@@ -54,7 +54,8 @@ static inline bool fp_guest_may_redirect(const struct sockaddr *address, socklen
         length < sizeof(struct sockaddr) || length > sizeof(struct sockaddr_storage))
         return false;
     uint16_t port;
-    memcpy(&port, address->sa_data, sizeof port); /* where all families of ours have it */
+    memcpy(&port, (const char *)address + offsetof(struct sockaddr, sa_data),
+           sizeof port); /* where all families of ours have it */
     port = ntohs(port);
     return fp_portset_has(&settings->sentinels[FP_TCP], port) || fp_portset_has(&settings->sentinels[FP_UDP], port);
 }
@@ -64,7 +65,7 @@ static inline bool fp_guest_may_rename(const struct sockaddr *address, socklen_t
     if (!fp_guest.has_sentinels || fp_guest_phase() != FP_PHASE_ACTIVE || room < 4 || length < 4)
         return false;
     uint16_t port;
-    memcpy(&port, address->sa_data, sizeof port);
+    memcpy(&port, (const char *)address + offsetof(struct sockaddr, sa_data), sizeof port);
     port = ntohs(port);
     return fp_is_sentinel(fp_entry_meaning(fp_guest.handle.segment, FP_TCP, port)) ||
            fp_is_sentinel(fp_entry_meaning(fp_guest.handle.segment, FP_UDP, port));

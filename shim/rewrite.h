@@ -20,7 +20,7 @@ static inline bool fp_readable(const void *pointer) {
 
 /* bind and listen: rewrite_bind.c */
 
-int fp_rewrite_bind(int fd, const struct sockaddr *address, socklen_t length);
+int fp_rewrite_bind(int fd, const struct sockaddr *theirs, socklen_t length);
 
 /* Gives a TCP socket that was never bound a port of the range; FP_UNTOUCHED: listen now, either way. */
 int fp_rewrite_listen(int fd);
@@ -46,6 +46,6 @@ int fp_rewrite_destination(int fd, const struct sockaddr *address, socklen_t len
 int fp_rewrite_datagram(int fd, const struct sockaddr *address, socklen_t length, struct sockaddr_storage *out);
 
 /* Whether an address, be it ever so foreign, is one of this host's. Loopback costs no system call, others a socket. */
-bool fp_address_is_local(const struct sockaddr *address, socklen_t length);
+bool fp_address_is_local(const struct sockaddr *theirs, socklen_t length);
 
 #endif

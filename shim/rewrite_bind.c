@@ -123,9 +123,13 @@ static bool address_mapped(const struct sockaddr *address, socklen_t length) {
            mapped((const char *)address) && mapped((const char *)address + length - 8);
 }
 
-int fp_rewrite_bind(int fd, const struct sockaddr *address, socklen_t length) {
-    if (!fp_readable(address) || !address_mapped(address, length) || !fp_address_ok(address, length))
+int fp_rewrite_bind(int fd, const struct sockaddr *theirs, socklen_t length) {
+    if (!fp_readable(theirs) || !address_mapped(theirs, length) || !fp_address_ok(theirs, length))
         return FP_UNTOUCHED;
+    /* Read once, as the kernel does: it may stand at an odd place, and another thread may change it. */
+    struct sockaddr_storage copy;
+    memcpy(&copy, theirs, length);
+    const struct sockaddr *address = (const struct sockaddr *)&copy;
     uint16_t port = fp_address_port(address);
     if (meaning_for(FP_TCP, port) == MEANS_NOTHING && meaning_for(FP_UDP, port) == MEANS_NOTHING)
         return FP_UNTOUCHED;

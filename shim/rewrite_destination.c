@@ -62,9 +62,12 @@ static bool of_an_interface(const struct sockaddr *address, socklen_t length) {
     return yes;
 }
 
-bool fp_address_is_local(const struct sockaddr *address, socklen_t length) {
-    if (!fp_address_ok(address, length) || address->sa_family == AF_UNSPEC)
+bool fp_address_is_local(const struct sockaddr *theirs, socklen_t length) {
+    if (!fp_address_ok(theirs, length) || fp_address_family(theirs) == AF_UNSPEC)
         return false;
+    struct sockaddr_storage copy; /* theirs may stand at an odd place */
+    memcpy(&copy, theirs, length);
+    const struct sockaddr *address = (const struct sockaddr *)&copy;
     if (loopback(address))
         return true;
     if (multicast(address))
@@ -130,7 +133,7 @@ static bool to_refuse(unsigned protocol, uint16_t port) {
 
 int fp_rewrite_destination(int fd, const struct sockaddr *address, socklen_t length, struct sockaddr_storage *out) {
     if (!fp_guest.has_sentinels || fp_guest.settings.connect == FP_CONNECT_OFF || !fp_readable(address) ||
-        !fp_address_ok(address, length) || address->sa_family == AF_UNSPEC)
+        !fp_address_ok(address, length) || fp_address_family(address) == AF_UNSPEC)
         return FP_UNTOUCHED;
     /* The table before the kernel: with `all`, every port is a sentinel, and hardly any is the session's. */
     uint16_t port = fp_address_port(address);
@@ -140,7 +143,7 @@ int fp_rewrite_destination(int fd, const struct sockaddr *address, socklen_t len
     if (!ours[FP_TCP] && !ours[FP_UDP])
         return FP_UNTOUCHED;
 
-    int protocol = protocol_of(fd, address->sa_family);
+    int protocol = protocol_of(fd, fp_address_family(address));
     if (protocol < 0 || !ours[protocol] || !fp_address_is_local(address, length))
         return FP_UNTOUCHED;
     if (real[protocol] == 0)
@@ -153,7 +156,7 @@ int fp_rewrite_destination(int fd, const struct sockaddr *address, socklen_t len
 int fp_rewrite_datagram(int fd, const struct sockaddr *address, socklen_t length, struct sockaddr_storage *out) {
     int family;
     socklen_t room = sizeof family;
-    if (!fp_readable(address) || !fp_address_ok(address, length) || address->sa_family != AF_UNSPEC ||
+    if (!fp_readable(address) || !fp_address_ok(address, length) || fp_address_family(address) != AF_UNSPEC ||
         getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &room) != 0 || family != AF_INET)
         return fp_rewrite_destination(fd, address, length, out);
     struct sockaddr_storage copy;

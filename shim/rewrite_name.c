@@ -13,7 +13,7 @@ static uint16_t port_to_rewrite(const struct sockaddr *address, socklen_t room, 
         return 0;
     socklen_t written = room < length ? room : length;
     if (written < offsetof(struct sockaddr_in, sin_port) + sizeof(in_port_t) ||
-        (address->sa_family != AF_INET && address->sa_family != AF_INET6))
+        (fp_address_family(address) != AF_INET && fp_address_family(address) != AF_INET6))
         return 0;
     return fp_address_port(address);
 }

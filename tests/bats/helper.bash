@@ -37,7 +37,7 @@ freeport_setup() {
     for variable in "${!FREEPORT_@}"; do
         case $variable in
             FREEPORT_SHIM | FREEPORT_CLI | FREEPORT_BUILD | FREEPORT_LIBRARY | FREEPORT_PROGRAMS) ;;
-            FREEPORT_SANITIZER_RUNTIME) ;;
+            FREEPORT_SANITIZE | FREEPORT_SANITIZER_RUNTIME) ;;
             *) unset "$variable" ;;
         esac
     done

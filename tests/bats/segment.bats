@@ -340,7 +340,7 @@ damage() {
 }
 
 @test "a small RLIMIT_AS: a line, and the program runs" {
-    [[ -z ${FREEPORT_SANITIZER_RUNTIME:-} ]] || skip "a sanitizer needs the address space"
+    [[ -z ${FREEPORT_SANITIZE:-} ]] || skip "a sanitizer needs the address space"
     run -0 fpsock tcp4 bind 127.0.0.1 0
     run -0 --separate-stderr shim_last sh -c 'ulimit -v 9000 && exec "$@"' sh -- "${REFUSED[@]}"
     refused
