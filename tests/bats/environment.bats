@@ -181,10 +181,11 @@ malformed() {
     chmod 755 "$public"
     # The shim is linked in, since the loader would not take it from LD_PRELOAD there: the shim has to see it by itself.
     install -m 755 "$FREEPORT_PROGRAMS/fpsock_linked" "$public/fpsock"
+    install -m 755 "$FREEPORT_SHIM" "$public" # the build folder may be in a home that others can't look into
     as_user=(timeout "$PATIENCE" setpriv --reuid="$USER_ID" --regid="$USER_ID" --clear-groups "$public/fpsock")
     words=(tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 8080 name sh 'echo "session $FREEPORT_SESSION"')
 
-    run -0 --separate-stderr env LD_LIBRARY_PATH="${FREEPORT_SHIM%/*}" "${as_user[@]}" "${words[@]}"
+    run -0 --separate-stderr env LD_LIBRARY_PATH="$public" "${as_user[@]}" "${words[@]}"
     plain="$output"
     chmod u+s "$public/fpsock"
     rm -f "/dev/shm$TEST_SEGMENT"
