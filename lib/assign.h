@@ -17,23 +17,13 @@ struct freeport {
     struct fp_segment *segment;
     struct fp_segment_facts facts;
     struct fp_calls calls;
-    struct fp_portset ranges[FP_PROTOCOL_COUNT];
-    unsigned range_size[FP_PROTOCOL_COUNT]; /* 0: the protocol has no range */
+    struct fp_range ranges[FP_PROTOCOL_COUNT]; /* of size 0: the protocol has no range */
     struct fp_text name, session;
     bool has_session;
 };
 
 /* Fills a handle whose segment and calls are set from a config. -EINVAL as freeport_open(). */
 int fp_configure(struct freeport *fp, const struct freeport_config *config);
-
-/* When a call has to be back: on the monotonic clock; 0 where it waits for nobody, INT64_MAX where nothing bounds it.
- */
-struct fp_deadline {
-    int64_t at_ms;
-};
-
-/* 0 ms: waits for nobody; negative: no bound. */
-struct fp_deadline fp_deadline_in(int timeout_ms);
 
 /*
  * A bind to port 0 (`sentinel` 0) or to a sentinel, on a socket of that protocol that is not bound yet. With `pledge`,
@@ -48,10 +38,10 @@ struct fp_bind {
     socklen_t length;
     uint16_t sentinel;
     bool pledge;
-    struct fp_deadline deadline;
+    int timeout_ms; /* 0: waits for nobody; negative: no bound */
 };
 
-/* `conflict` (may be NULL): set where -EADDRINUSE is the kernel's word on the port that the session has already. */
+/* *conflict: whether -EADDRINUSE is the kernel's word on the port that the session has already. */
 int fp_bind(const struct fp_bind *bind, uint16_t *port, bool *conflict);
 
 /* Notes that a port inside the range was bound by its number, so that nobody else is given it. */

@@ -48,15 +48,13 @@ static bool session_ok(const char *session) {
 }
 
 static bool configure_range(struct freeport *fp, unsigned protocol, const char *text, bool lenient) {
-    struct fp_portset *range = &fp->ranges[protocol];
-    if (text && !fp_portset_parse(range, text)) {
+    struct fp_range *range = &fp->ranges[protocol];
+    if (text && !fp_portset_parse(&range->ports, text)) {
         if (!lenient)
             return false;
-        fp_portset_add(range, 1, FP_PORTS - 1);
+        fp_portset_add(&range->ports, 1, FP_PORTS - 1);
     }
-    fp->range_size[protocol] = 0;
-    for (unsigned word = 0; word < FP_WORDS; word++)
-        fp->range_size[protocol] += (unsigned)__builtin_popcountll(range->words[word]);
+    fp_range_measure(range);
     return true;
 }
 
@@ -67,7 +65,7 @@ int fp_configure(struct freeport *fp, const struct freeport_config *config) {
     if (!name_ok(name) || (config->session && !session_ok(config->session)) ||
         !configure_range(fp, FP_TCP_INDEX, config->tcp ? config->tcp : neither, lenient) ||
         !configure_range(fp, FP_UDP_INDEX, config->udp ? config->udp : neither, lenient) ||
-        (fp->range_size[FP_TCP_INDEX] == 0 && fp->range_size[FP_UDP_INDEX] == 0))
+        (fp->ranges[FP_TCP_INDEX].size == 0 && fp->ranges[FP_UDP_INDEX].size == 0))
         return -EINVAL;
     fp_text_set(&fp->name, name);
     fp->has_session = config->session != NULL;
@@ -134,7 +132,7 @@ int freeport_bind(struct freeport *fp, int fd, const struct sockaddr *address, s
     if (protocol < 0)
         return protocol;
     uint16_t sentinel = fp_address_port(address);
-    if (fp_address_port((struct sockaddr *)&name) != 0 || fp->range_size[protocol] == 0 ||
+    if (fp_address_port((struct sockaddr *)&name) != 0 || fp->ranges[protocol].size == 0 ||
         (sentinel != 0 && !fp->has_session))
         return -EINVAL;
     struct fp_bind bind = {.fp = fp,
@@ -143,9 +141,10 @@ int freeport_bind(struct freeport *fp, int fd, const struct sockaddr *address, s
                            .address = address,
                            .length = length,
                            .sentinel = sentinel,
-                           .pledge = sentinel != 0 && fp->range_size[!protocol] != 0,
-                           .deadline = fp_deadline_in(timeout_ms)};
-    int error = fp_bind(&bind, &chosen, NULL);
+                           .pledge = sentinel != 0 && fp->ranges[!protocol].size != 0,
+                           .timeout_ms = timeout_ms};
+    bool conflict;
+    int error = fp_bind(&bind, &chosen, &conflict);
     if (error == 0 && port)
         *port = chosen;
     return error;

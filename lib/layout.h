@@ -6,8 +6,8 @@
  * The table is indexed by port: entry[protocol][port]. Nothing is allocated, hashed or moved, so nothing can leak or be
  * torn; a process that is killed between two stores leaves one entry, and that entry names it.
  *
- * Every field that changes is atomic, and no step needs the lock to be safe: the lock puts processes in sequence, the
- * claim of an entry is a compare-and-swap, and the kernel's bind has the last word. Whatever is read here may be
+ * Every field that changes is atomic, and no step needs the lock to be safe: a name's cursor only moves on, the claim of
+ * an entry is a compare-and-swap, and the kernel's bind has the last word. The lock puts binds of sentinels in sequence. Whatever is read here may be
  * garbage (a stray write of anybody's); it is used as an index only after a mask or a bounds check.
  */
 #ifndef FREEPORT_LIB_LAYOUT_H
@@ -80,11 +80,11 @@ struct fp_header {
     uint64_t unused[4];
 
     /* Changes from here on. */
-    _Atomic uint32_t reach;  /* the farthest that an index slot stands from its place */
-    _Atomic uint32_t turn;   /* how often the hints were looked over, by any name */
-    _Atomic uint32_t search; /* serial of searches */
-    _Atomic uint32_t unused2;
-    uint64_t unused3[6];
+    _Atomic uint32_t reach;     /* the farthest that an index slot stands from its place */
+    _Atomic uint32_t turn;      /* how often the hints were looked over, by any name */
+    _Atomic uint32_t search;    /* serial of searches */
+    _Atomic uint32_t reclaimed; /* how often labels that nobody refers to were emptied */
+    uint64_t unused2[6];
 };
 
 struct fp_segment {

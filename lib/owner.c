@@ -6,13 +6,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum { PID_BITS = 22, NAMESPACE_BITS = 10 };
 
-/* Written by whoever finds it stale, with one store; the pid in it says whether it is the reader's. */
-static _Atomic fp_owner cached_self;
+/*
+ * The calling process, in a page that the kernel empties in a child, however it was forked. One that shares its
+ * parent's memory (vfork) counts as its parent: what it binds lives on with either. NULL before the first call; where
+ * there is no such page (Linux before 4.14), the last stays 0, and the id is asked for each time.
+ */
+static _Atomic(_Atomic fp_owner *) self_page;
+static _Atomic fp_owner last_self; /* written with one store; the pid in it says whether it is the reader's */
 
 static fp_owner pack(pid_t pid, uint64_t namespace, uint64_t start) {
     return (start << (PID_BITS + NAMESPACE_BITS)) | (namespace << PID_BITS) | ((uint64_t)pid & 0x3fffff);
@@ -79,16 +85,37 @@ static uint64_t namespace_hash(void) {
     return (inode ^ (inode >> NAMESPACE_BITS)) & ((1 << NAMESPACE_BITS) - 1);
 }
 
-fp_owner fp_owner_self(void) {
+static _Atomic fp_owner *make_self_page(void) {
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return NULL;
+    _Atomic fp_owner *made = page, *none = NULL;
+    if (madvise(page, size, MADV_WIPEONFORK) == 0 && atomic_compare_exchange_strong(&self_page, &none, made))
+        return made;
+    munmap(page, size);
+    return none; /* another thread's, or none */
+}
+
+static fp_owner find_self(void) {
     pid_t pid = getpid();
-    fp_owner owner = atomic_load_explicit(&cached_self, memory_order_relaxed);
+    fp_owner owner = atomic_load_explicit(&last_self, memory_order_relaxed);
     if (owner != 0 && fp_owner_pid(owner) == pid)
         return owner;
     int saved = errno;
     owner = pack(pid, namespace_hash(), start_time(pid));
+    _Atomic fp_owner *page = atomic_load_explicit(&self_page, memory_order_acquire);
+    if (!page)
+        page = make_self_page();
     errno = saved;
-    atomic_store_explicit(&cached_self, owner, memory_order_relaxed);
+    atomic_store_explicit(page ? page : &last_self, owner, memory_order_relaxed);
     return owner;
+}
+
+fp_owner fp_owner_self(void) {
+    const _Atomic fp_owner *page = atomic_load_explicit(&self_page, memory_order_acquire);
+    fp_owner owner = page ? atomic_load_explicit(page, memory_order_relaxed) : 0;
+    return owner != 0 ? owner : find_self();
 }
 
 fp_owner fp_owner_of(pid_t pid) {

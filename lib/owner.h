@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* The calling process. Cached for its pid; a fork child finds out anew. */
+/* The calling process, without a system call after the first time. A fork child finds out anew. */
 fp_owner fp_owner_self(void);
 
 /* Another process; 0 where there is none of that id. */

@@ -64,3 +64,18 @@ bool fp_portset_parse(struct fp_portset *set, const char *text) {
     memset(set, 0, sizeof *set); /* half a list is none */
     return false;
 }
+
+void fp_range_measure(struct fp_range *range) {
+    range->size = 0;
+    range->first = FP_PORTS - 1;
+    range->last = 0;
+    for (unsigned word = 0; word < FP_WORDS; word++) {
+        uint64_t bits = range->ports.words[word];
+        if (!bits)
+            continue;
+        if (range->size == 0)
+            range->first = (uint16_t)(word * 64 + (unsigned)__builtin_ctzll(bits));
+        range->last = (uint16_t)(word * 64 + 63 - (unsigned)__builtin_clzll(bits));
+        range->size += (unsigned)__builtin_popcountll(bits);
+    }
+}

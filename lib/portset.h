@@ -19,6 +19,16 @@ static inline bool fp_portset_has(const struct fp_portset *set, uint16_t port) {
     return (set->words[port / 64] >> (port % 64)) & 1;
 }
 
+/* A set to be searched: the search looks at no word outside of first..last. Of the empty one, first is beyond last. */
+struct fp_range {
+    struct fp_portset ports;
+    unsigned size;
+    uint16_t first, last;
+};
+
+/* Fills in the rest from the ports. */
+void fp_range_measure(struct fp_range *range);
+
 /* Adds from..to, both included; from <= to. */
 void fp_portset_add(struct fp_portset *set, uint16_t from, uint16_t to);
 

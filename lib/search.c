@@ -8,12 +8,11 @@
 enum { REFRESH_SHARE = 8 };
 
 void fp_search_begin(struct fp_search *search, struct fp_segment *segment, unsigned name, unsigned protocol,
-                     const struct fp_portset *range, unsigned range_size, fp_owner self) {
+                     const struct fp_range *range, fp_owner self) {
     struct fp_cursor *cursor = &segment->cursors[name % FP_NAMES];
     *search = (struct fp_search){
         .segment = segment,
         .range = range,
-        .range_size = range_size,
         .protocol = protocol,
         .self = self,
         .cursor = cursor,
@@ -25,8 +24,17 @@ void fp_search_begin(struct fp_search *search, struct fp_segment *segment, unsig
         search->serial = 1;
 }
 
+/* Round the range from where the search began; that port itself is the farthest. */
+static uint16_t how_far(const struct fp_search *search, uint32_t port) {
+    return (uint16_t)(port - search->start - 1);
+}
+
 void fp_search_advance(struct fp_search *search, uint16_t port) {
-    atomic_store_explicit(&search->cursor->last[search->protocol], port, memory_order_relaxed);
+    _Atomic uint32_t *last = &search->cursor->last[search->protocol];
+    uint32_t found = atomic_load_explicit(last, memory_order_relaxed);
+    while ((found == search->start || how_far(search, found) < how_far(search, port)) &&
+           !atomic_compare_exchange_weak_explicit(last, &found, port, memory_order_relaxed, memory_order_relaxed)) {
+    }
 }
 
 void fp_search_withdraw(struct fp_search *search, uint16_t port) {
@@ -39,36 +47,65 @@ static uint64_t hint_word(const _Atomic uint64_t *words, unsigned word) {
 }
 
 /* The ports of one word that this kind may be among. */
-static uint64_t candidates(const struct fp_search *search, unsigned word) {
+static inline uint64_t candidates(const struct fp_search *search, unsigned kind, unsigned word) {
     const struct fp_segment *segment = search->segment;
+    uint64_t range = search->range->ports.words[word];
     uint64_t taken = hint_word(segment->taken[search->protocol], word);
-    uint64_t held = hint_word(segment->held[search->protocol], word);
-    uint64_t range = search->range->words[word];
-    switch (search->kind) {
+    switch (kind) {
     case FP_KIND_FRESH:
-        if (search->twin)
-            range &= search->twin->words[word] & ~hint_word(segment->taken[!search->protocol], word);
         return range & ~taken;
     case FP_KIND_LEFT:
     case FP_KIND_IDLE:
-        return range & taken & ~held;
+        return range & taken & ~hint_word(segment->held[search->protocol], word);
     default:
-        return range & held;
+        return range & hint_word(segment->held[search->protocol], word);
     }
 }
 
-/*
- * The first candidate behind `after`, up to and with `last`; 0 where there is none. Port 0 is in no range.
- */
-static uint32_t scan(const struct fp_search *search, uint32_t after, uint32_t last) {
-    for (uint32_t port = after + 1; port <= last; port = (port / 64 + 1) * 64) {
-        uint64_t bits = candidates(search, port / 64) & (~UINT64_C(0) << (port % 64));
+/* Those that are fresh for the other protocol as well. */
+static uint64_t twins(const struct fp_search *search, unsigned word) {
+    return search->twin->ports.words[word] & ~hint_word(search->segment->taken[!search->protocol], word);
+}
+
+/* Most words of a wide range may have none: four at once. */
+static inline uint32_t skip_words(const struct fp_search *search, unsigned kind, uint32_t word, uint32_t last) {
+    while (word + 3 <= last && !(candidates(search, kind, word) | candidates(search, kind, word + 1) |
+                                 candidates(search, kind, word + 2) | candidates(search, kind, word + 3)))
+        word += 4;
+    return word;
+}
+
+/* The first candidate behind `after`, up to and with `last`; 0 where there is none. Port 0 is in no range. */
+static inline uint32_t scan_kind(const struct fp_search *search, unsigned kind, uint32_t after, uint32_t last) {
+    uint32_t word = (after + 1) / 64;
+    uint64_t mask = ~UINT64_C(0) << ((after + 1) % 64);
+    while (word <= last / 64) {
+        uint64_t bits = candidates(search, kind, word) & mask;
+        if (bits && kind == FP_KIND_FRESH && search->twin)
+            bits &= twins(search, word);
         if (bits) {
-            port = port / 64 * 64 + (uint32_t)__builtin_ctzll(bits);
+            uint32_t port = word * 64 + (uint32_t)__builtin_ctzll(bits);
             return port <= last ? port : 0;
         }
+        word = skip_words(search, kind, word + 1, last / 64);
+        mask = ~UINT64_C(0);
     }
     return 0;
+}
+
+/* One loop for each kind, with what it looks at known in it: a wide range may be looked through for nothing first. */
+static uint32_t scan(const struct fp_search *search, uint32_t after, uint32_t last) {
+    if (after >= last)
+        return 0;
+    switch (search->kind) {
+    case FP_KIND_FRESH:
+        return scan_kind(search, FP_KIND_FRESH, after, last);
+    case FP_KIND_LEFT:
+    case FP_KIND_IDLE:
+        return scan_kind(search, FP_KIND_LEFT, after, last);
+    default:
+        return scan_kind(search, FP_KIND_BUSY, after, last);
+    }
 }
 
 /* Whether an entry is nobody's any more; or this process's own, from before: no reservation, and no try under way. */
@@ -125,8 +162,8 @@ static void refresh(struct fp_search *search) {
     uint32_t turn = atomic_fetch_add_explicit(&segment->header.turn, 1, memory_order_relaxed) + 1;
     fp_owner known = 0;
     bool known_gone = false;
-    for (unsigned word = 0; word < FP_WORDS; word++) {
-        uint64_t bits = search->range->words[word] & hint_word(segment->taken[protocol], word);
+    for (unsigned word = search->range->first / 64; word <= search->range->last / 64u; word++) {
+        uint64_t bits = search->range->ports.words[word] & hint_word(segment->taken[protocol], word);
         for (; bits; bits &= bits - 1) {
             uint16_t port = (uint16_t)(word * 64 + (unsigned)__builtin_ctzll(bits));
             struct fp_entry *entry = fp_entry_at(segment, protocol, port);
@@ -156,7 +193,7 @@ static void refresh(struct fp_search *search) {
 static bool refresh_due(struct fp_search *search) {
     _Atomic uint32_t *refreshed = &search->cursor->refreshed[search->protocol];
     uint32_t since = search->serial - atomic_load_explicit(refreshed, memory_order_relaxed);
-    if (search->refreshed || since < search->range_size / REFRESH_SHARE)
+    if (search->refreshed || since < search->range->size / REFRESH_SHARE)
         return false;
     atomic_store_explicit(refreshed, search->serial, memory_order_relaxed);
     search->refreshed = true;
@@ -166,7 +203,10 @@ static bool refresh_due(struct fp_search *search) {
 /* Once round for the kind at hand: behind the last assigned port to the top, then from the bottom up to it. */
 static uint16_t next_of_kind(struct fp_search *search) {
     for (;;) {
-        uint32_t port = scan(search, search->at, search->wrapped ? search->start : FP_PORTS - 1);
+        const struct fp_range *range = search->range;
+        uint32_t last = search->wrapped && search->start < range->last ? search->start : range->last;
+        uint32_t before = range->first > 0 ? range->first - 1u : 0;
+        uint32_t port = scan(search, search->at > before ? search->at : before, last);
         if (port != 0) {
             search->at = port;
             if (fits(search, (uint16_t)port))

@@ -24,9 +24,8 @@ enum fp_kind {
 
 struct fp_search {
     struct fp_segment *segment;
-    const struct fp_portset *range;
-    const struct fp_portset *twin; /* the other protocol's range where the port has to be fresh there too, or NULL */
-    unsigned range_size;
+    const struct fp_range *range;
+    const struct fp_range *twin; /* the other protocol's where the port has to be fresh there too, or NULL */
     unsigned protocol;
     fp_owner self;
     struct fp_cursor *cursor;
@@ -40,12 +39,15 @@ struct fp_search {
 };
 
 void fp_search_begin(struct fp_search *search, struct fp_segment *segment, unsigned name, unsigned protocol,
-                     const struct fp_portset *range, unsigned range_size, fp_owner self);
+                     const struct fp_range *range, fp_owner self);
 
-/* The next port worth a try; 0 when the round is over for every kind. Under the lock where possible. */
+/* The next port worth a try; 0 when the round is over for every kind. */
 uint16_t fp_search_next(struct fp_search *search);
 
-/* Moves the name's sequence to a port; and back from it, where it came to nothing and nobody went on since. */
+/*
+ * Moves the name's sequence to a port, unless another search has moved it farther since this one began; and back from
+ * it, where it came to nothing and nobody went on since.
+ */
 void fp_search_advance(struct fp_search *search, uint16_t port);
 void fp_search_withdraw(struct fp_search *search, uint16_t port);
 

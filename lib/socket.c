@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
@@ -43,6 +44,17 @@ int fp_socket_protocol(const struct fp_calls *calls, int fd, struct sockaddr_sto
     if (name->ss_family != AF_INET && name->ss_family != AF_INET6)
         return -EPROTONOSUPPORT;
     return fp_inet_protocol(fd);
+}
+
+int fp_unbound_protocol(const struct fp_calls *calls, int fd) {
+    /* Nothing but TCP has an answer here, over whichever family; MPTCP, in most kernels, has none either. */
+    int value;
+    socklen_t length = sizeof value;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &length) == 0)
+        return FP_TCP_INDEX;
+    struct sockaddr_storage name;
+    int protocol = fp_socket_protocol(calls, fd, &name);
+    return protocol >= 0 && fp_address_port((struct sockaddr *)&name) != 0 ? -EINVAL : protocol;
 }
 
 sa_family_t fp_address_family(const struct sockaddr *address) {

@@ -21,6 +21,12 @@ struct fp_calls {
  */
 int fp_socket_protocol(const struct fp_calls *calls, int fd, struct sockaddr_storage *name);
 
+/*
+ * The same for one that is about to be bound to port 0, by as few system calls as tell: -EINVAL where it is bound
+ * already, but for TCP that is left to the kernel, which refuses the bind then.
+ */
+int fp_unbound_protocol(const struct fp_calls *calls, int fd);
+
 /* The same for a socket that is known to be one of IPv4 or IPv6. */
 int fp_inet_protocol(int fd);
 

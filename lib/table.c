@@ -88,8 +88,9 @@ static bool label_write(struct fp_label *label, const struct fp_text *text, fp_o
 }
 
 static int label_find(const struct fp_label *labels, unsigned first, unsigned count, const struct fp_text *text) {
-    unsigned at = (unsigned)(text->hash % (count - first));
-    for (unsigned i = first; i < count; i++, at = (at + 1) % (count - first)) {
+    unsigned slots = count - first;
+    unsigned at = (unsigned)(text->hash % slots);
+    for (unsigned i = 0; i < slots; i++, at = (at + 1) % slots) {
         const struct fp_label *label = &labels[first + at];
         if (fp_label_is(label, text))
             return (int)(first + at);
@@ -117,12 +118,14 @@ static int label_make(struct fp_label *labels, unsigned first, unsigned count, c
 static void labels_reclaim(struct fp_segment *segment, struct fp_label *labels, unsigned first, unsigned count,
                            unsigned (*slot_of)(fp_meaning)) {
     uint64_t used[FP_SESSIONS / 64] = {0};
+    /* First: whoever does not see this yet has an entry that is seen below. */
+    atomic_fetch_add(&segment->header.reclaimed, 1);
     for (unsigned protocol = 0; protocol < FP_PROTOCOL_COUNT; protocol++) {
         for (unsigned port = 1; port < FP_PORTS; port++) {
             const struct fp_entry *entry = &segment->entries[protocol][port];
-            if (atomic_load_explicit(&entry->owner, memory_order_relaxed) == 0)
+            if (atomic_load(&entry->owner) == 0)
                 continue;
-            unsigned slot = slot_of(atomic_load_explicit(&entry->meaning, memory_order_relaxed));
+            unsigned slot = slot_of(atomic_load(&entry->meaning));
             used[slot / 64] |= UINT64_C(1) << (slot % 64);
         }
     }
@@ -147,6 +150,14 @@ static int intern(struct fp_segment *segment, struct fp_label *labels, unsigned 
         slot = label_make(labels, first, count, text, self);
     }
     return slot;
+}
+
+int fp_find_name(const struct fp_segment *segment, const struct fp_text *text) {
+    return label_find(segment->names, 0, FP_NAMES, text);
+}
+
+int fp_find_session(const struct fp_segment *segment, const struct fp_text *text) {
+    return label_find(segment->sessions, 1, FP_SESSIONS, text);
 }
 
 int fp_intern_name(struct fp_segment *segment, const struct fp_text *text, fp_owner self) {

@@ -22,9 +22,16 @@ enum fp_state {
     FP_BUSY,     /* a stranger's, when it was last tried; has no owner */
 };
 
-/* requested (16 bits), state (4), name (12), session (16), and 16 to spare. */
+/*
+ * requested (16 bits), state (4), name (12), session (16), and 16 to tell one assignment of a port from the next, so
+ * that whoever compares and swaps a meaning that it read a moment ago never hits one that merely looks the same.
+ */
 static inline fp_meaning fp_meaning_of(enum fp_state state, uint16_t requested, unsigned name, unsigned session) {
     return (fp_meaning)requested | ((fp_meaning)state << 16) | ((fp_meaning)name << 20) | ((fp_meaning)session << 32);
+}
+
+static inline fp_meaning fp_with_serial(fp_meaning meaning, uint32_t serial) {
+    return (meaning & UINT64_C(0xffffffffffff)) | ((fp_meaning)serial << 48);
 }
 
 static inline uint16_t fp_requested(fp_meaning meaning) {
@@ -67,7 +74,13 @@ bool fp_label_is(const struct fp_label *label, const struct fp_text *text);
 /* Copies a label out as a string; "" where it is unused or being written. What is not printable becomes '?'. */
 void fp_label_read(const struct fp_label *label, char out[FP_LABEL_BYTES + 1]);
 
-/* The slot of a name or session, made where there is none; -ENOSPC where every slot is in use by some entry. */
+/*
+ * The slot of a name or session, -ENOENT where there is none; to intern makes one, -ENOSPC where every slot is in use
+ * by some entry. A slot that no entry refers to may be emptied by others at any moment, and header.reclaimed tells that
+ * it may have been.
+ */
+int fp_find_name(const struct fp_segment *segment, const struct fp_text *text);
+int fp_find_session(const struct fp_segment *segment, const struct fp_text *text);
 int fp_intern_name(struct fp_segment *segment, const struct fp_text *text, fp_owner self);
 int fp_intern_session(struct fp_segment *segment, const struct fp_text *text, fp_owner self);
 
@@ -134,16 +147,19 @@ uint64_t fp_patience_more(uint64_t patience, uint32_t turn, uint32_t serial);
 
 /* Hints. */
 
+static inline bool fp_hint(const _Atomic uint64_t *words, uint16_t port) {
+    return (atomic_load_explicit(&words[port / 64], memory_order_relaxed) >> (port % 64)) & 1;
+}
+
+/* Most often it is set, or clear, as it is to be: a look is cheaper than a locked instruction. */
 static inline void fp_hint_set(_Atomic uint64_t *words, uint16_t port) {
-    atomic_fetch_or_explicit(&words[port / 64], UINT64_C(1) << (port % 64), memory_order_relaxed);
+    if (!fp_hint(words, port))
+        atomic_fetch_or_explicit(&words[port / 64], UINT64_C(1) << (port % 64), memory_order_relaxed);
 }
 
 static inline void fp_hint_clear(_Atomic uint64_t *words, uint16_t port) {
-    atomic_fetch_and_explicit(&words[port / 64], ~(UINT64_C(1) << (port % 64)), memory_order_relaxed);
-}
-
-static inline bool fp_hint(const _Atomic uint64_t *words, uint16_t port) {
-    return (atomic_load_explicit(&words[port / 64], memory_order_relaxed) >> (port % 64)) & 1;
+    if (fp_hint(words, port))
+        atomic_fetch_and_explicit(&words[port / 64], ~(UINT64_C(1) << (port % 64)), memory_order_relaxed);
 }
 
 #endif

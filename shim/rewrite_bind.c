@@ -18,9 +18,9 @@
 
 static_assert((int)FP_TCP == (int)FP_TCP_INDEX && (int)FP_UDP == (int)FP_UDP_INDEX, "one order of protocols");
 
+/* What a number asks for. */
 enum meaning {
     MEANS_NOTHING, /* not ours */
-    MEANS_ANY,     /* port 0 */
     MEANS_SENTINEL,
     MEANS_EXPLICIT, /* a port inside the range, by its number */
 };
@@ -29,8 +29,6 @@ static enum meaning meaning_for(unsigned protocol, uint16_t port) {
     const struct fp_settings *settings = &fp_guest.settings;
     if (!settings->managed[protocol])
         return MEANS_NOTHING;
-    if (port == 0)
-        return MEANS_ANY;
     if (fp_portset_has(&settings->sentinels[protocol], port))
         return MEANS_SENTINEL;
     return fp_portset_has(&settings->ranges[protocol], port) ? MEANS_EXPLICIT : MEANS_NOTHING;
@@ -84,7 +82,7 @@ static int managed_bind(int fd, unsigned protocol, const struct sockaddr *addres
         .length = length,
         .sentinel = requested,
         .pledge = requested != 0 && fp_portset_has(&settings->sentinels[!protocol], requested),
-        .deadline = fp_deadline_in(settings->timeout_ms),
+        .timeout_ms = settings->timeout_ms,
     };
     bool conflict = false;
     int error = fp_bind(&bind, &port, &conflict);
@@ -113,14 +111,44 @@ static int explicit_bind(int fd, unsigned protocol, const struct sockaddr *addre
  * Whether the kernel could read eight bytes there: it copies a signal set before it finds that it was not told what to
  * do with it. For what goes wrong there, EFAULT is the kernel's to say, and no reason to end the program.
  */
-static bool mapped(const char *bytes) {
+static bool mapped(uintptr_t bytes) {
     return syscall(SYS_rt_sigprocmask, -1, bytes, NULL, 8) == 0 || errno != EFAULT;
 }
 
+enum { PAGE = 4096, CALLERS_STACK = 16 * 1024 };
+
 /* An address is shorter than a page: with both ends there, all of it is. */
 static bool address_mapped(const struct sockaddr *address, socklen_t length) {
-    return length >= sizeof(struct sockaddr_in) && length <= sizeof(struct sockaddr_storage) &&
-           mapped((const char *)address) && mapped((const char *)address + length - 8);
+    if (length < sizeof(struct sockaddr_in) || length > sizeof(struct sockaddr_storage))
+        return false;
+    uintptr_t at = (uintptr_t)address, last = at + length - 8, here = (uintptr_t)__builtin_frame_address(0);
+    /* Most often it is a variable of our caller's, a little farther up the stack: that needs no system call. */
+    if (at - here < CALLERS_STACK)
+        return true;
+    return mapped(at) && (at / PAGE == (last + 7) / PAGE || mapped(last));
+}
+
+/* Port 0. What the kernel would refuse anyway (no socket, bound already), it refuses in its own words. */
+static int bind_any(int fd, const struct sockaddr *address, socklen_t length) {
+    int protocol = fp_unbound_protocol(&fp_guest.handle.calls, fd);
+    if (protocol < 0 || !fp_guest.settings.managed[protocol] || asks_for_no_port(fd))
+        return FP_UNTOUCHED;
+    return managed_bind(fd, (unsigned)protocol, address, length);
+}
+
+static int bind_number(int fd, uint16_t port, const struct sockaddr *address, socklen_t length) {
+    struct sockaddr_storage name;
+    int protocol = fp_socket_protocol(&fp_guest.handle.calls, fd, &name);
+    if (protocol < 0 || fp_address_port((struct sockaddr *)&name) != 0)
+        return FP_UNTOUCHED;
+    switch (meaning_for((unsigned)protocol, port)) {
+    case MEANS_SENTINEL:
+        return managed_bind(fd, (unsigned)protocol, address, length);
+    case MEANS_EXPLICIT:
+        return explicit_bind(fd, (unsigned)protocol, address, length);
+    default:
+        return FP_UNTOUCHED;
+    }
 }
 
 int fp_rewrite_bind(int fd, const struct sockaddr *theirs, socklen_t length) {
@@ -131,25 +159,11 @@ int fp_rewrite_bind(int fd, const struct sockaddr *theirs, socklen_t length) {
     memcpy(&copy, theirs, length);
     const struct sockaddr *address = (const struct sockaddr *)&copy;
     uint16_t port = fp_address_port(address);
+    if (port == 0)
+        return bind_any(fd, address, length);
     if (meaning_for(FP_TCP, port) == MEANS_NOTHING && meaning_for(FP_UDP, port) == MEANS_NOTHING)
         return FP_UNTOUCHED;
-
-    /* What the kernel would refuse anyway (no socket, bound already), it refuses in its own words. */
-    struct sockaddr_storage name;
-    int protocol = fp_socket_protocol(&fp_guest.handle.calls, fd, &name);
-    if (protocol < 0 || fp_address_port((struct sockaddr *)&name) != 0)
-        return FP_UNTOUCHED;
-
-    switch (meaning_for((unsigned)protocol, port)) {
-    case MEANS_ANY:
-        return asks_for_no_port(fd) ? FP_UNTOUCHED : managed_bind(fd, (unsigned)protocol, address, length);
-    case MEANS_SENTINEL:
-        return managed_bind(fd, (unsigned)protocol, address, length);
-    case MEANS_EXPLICIT:
-        return explicit_bind(fd, (unsigned)protocol, address, length);
-    default:
-        return FP_UNTOUCHED;
-    }
+    return bind_number(fd, port, address, length);
 }
 
 int fp_rewrite_listen(int fd) {

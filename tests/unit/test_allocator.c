@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The public functions, as freeport.h documents them, in a network namespace of their own. */
 #include "assign.h"
+#include "attempt.h"
 #include "freeport.h"
 #include "own_network.h"
+#include "owner.h"
 
 /* cmocka.h wants these before it. */
 #include <setjmp.h>
@@ -228,13 +230,13 @@ static void lenient_makes_a_range_that_cannot_be_read_all_ports(void **state) {
     struct freeport_config config = config_of("0-70000", NULL, NULL);
     config.flags = FREEPORT_LENIENT;
     assert_int_equal(freeport_open(&fp, &config), 0);
-    assert_int_equal(fp->range_size[FP_TCP_INDEX], 65535);
-    assert_int_equal(fp->range_size[FP_UDP_INDEX], 0);
+    assert_int_equal(fp->ranges[FP_TCP_INDEX].size, 65535);
+    assert_int_equal(fp->ranges[FP_UDP_INDEX].size, 0);
     freeport_close(fp);
     config.tcp = NULL;
     assert_int_equal(freeport_open(&fp, &config), 0);
-    assert_int_equal(fp->range_size[FP_TCP_INDEX], 65535);
-    assert_int_equal(fp->range_size[FP_UDP_INDEX], 65535);
+    assert_int_equal(fp->ranges[FP_TCP_INDEX].size, 65535);
+    assert_int_equal(fp->ranges[FP_UDP_INDEX].size, 65535);
     freeport_close(fp);
     config.name = "not a name";
     assert_open_fails(&config, -EINVAL);
@@ -880,6 +882,35 @@ static void assert_visit(const struct visits *visits, unsigned n, enum freeport_
     assert_string_equal(visits->text[n][2], "a");
 }
 
+static struct fp_text session_text(unsigned number) {
+    char string[16];
+    struct fp_text text;
+    snprintf(string, sizeof string, "other-%u", number);
+    fp_text_set(&text, string);
+    return text;
+}
+
+/* Thousands of other sessions come up after this one's label was found and before its port is claimed. */
+static void a_label_that_was_emptied_meanwhile_is_made_again(void **state) {
+    (void)state;
+    fp = open_with("30000-30009", NULL, "mine");
+    struct sockaddr_in address = address4("127.0.0.1", 0);
+    struct fp_bind bind = {
+        .fp = fp, .protocol = FP_TCP_INDEX, .address = (struct sockaddr *)&address, .length = sizeof address};
+    struct fp_attempt attempt;
+    assert_int_equal(fp_attempt_begin(&attempt, &bind), 0);
+    for (unsigned i = 0; fp_find_session(fp->segment, &fp->session) >= 0; i++) {
+        struct fp_text other = session_text(i);
+        assert_true(i < FP_SESSIONS && fp_intern_session(fp->segment, &other, fp_owner_self()) > 0);
+    }
+    uint16_t port;
+    assert_int_equal(fp_attempt_next(&attempt, &port), FP_CHOICE_CLAIMED);
+    fp_attempt_record(&attempt, port);
+    fp_meaning meaning = fp_entry_meaning(fp->segment, FP_TCP_INDEX, port);
+    assert_int_equal(fp_state(meaning), FP_BOUND);
+    assert_true(fp_label_is(&fp->segment->sessions[fp_session(meaning)], &fp->session));
+}
+
 static void each_visits_every_assignment_tcp_first_in_the_order_of_ports(void **state) {
     (void)state;
     fp = open_with("30000-30010", "30000-30010", "a");
@@ -989,6 +1020,7 @@ int main(void) {
         TEST(a_session_has_one_port_for_a_sentinel_and_another_session_another),
         TEST(the_other_protocol_gets_the_same_number),
         TEST(lookup_finds_the_port_behind_a_sentinel),
+        TEST(a_label_that_was_emptied_meanwhile_is_made_again),
         TEST(each_visits_every_assignment_tcp_first_in_the_order_of_ports),
         TEST(each_tells_whose_process_is_gone),
         TEST(every_documented_error_has_a_text_in_one_line),

@@ -64,8 +64,8 @@ static void the_header_is_144_bytes_of_these_fields(void **state) {
     ASSERT_FIELD(header.reach, 4, 80);
     ASSERT_FIELD(header.turn, 4, 84);
     ASSERT_FIELD(header.search, 4, 88);
-    ASSERT_FIELD(header.unused2, 4, 92);
-    ASSERT_FIELD(header.unused3, 48, 96);
+    ASSERT_FIELD(header.reclaimed, 4, 92);
+    ASSERT_FIELD(header.unused2, 48, 96);
     ASSERT_FIELD(header, 144, 0);
 }
 

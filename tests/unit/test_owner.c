@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -115,6 +116,22 @@ static void a_child_is_another_owner_than_its_parent_and_finds_it_there(void **s
 static bool strange_user_finds_it_there(fp_owner parent) {
     return setuid(NOBODY) == 0 && !fp_owner_gone_quick(parent) && !fp_owner_gone(parent) &&
            fp_owner_of(fp_owner_pid(parent)) == parent;
+}
+
+static int count_as_its_parent(void *parent) {
+    fp_owner owner = *(fp_owner *)parent;
+    return fp_owner_self() != owner || fp_owner_gone_quick(owner);
+}
+
+static void a_child_that_shares_the_memory_counts_as_its_parent(void **state) {
+    (void)state;
+    static _Alignas(16) char stack[256 * 1024];
+    fp_owner self = fp_owner_self();
+    pid_t pid = clone(count_as_its_parent, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &self);
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_true(fp_owner_self() == self);
 }
 
 static void another_users_process_is_there(void **state) {
@@ -228,6 +245,7 @@ int main(void) {
         cmocka_unit_test(an_owner_carries_the_start_time_that_proc_has),
         cmocka_unit_test(a_process_with_brackets_and_spaces_in_its_name_is_read_right),
         cmocka_unit_test(a_child_is_another_owner_than_its_parent_and_finds_it_there),
+        cmocka_unit_test(a_child_that_shares_the_memory_counts_as_its_parent),
         cmocka_unit_test(another_users_process_is_there),
         cmocka_unit_test(a_process_is_there_until_it_is_waited_for_and_gone_then),
         cmocka_unit_test(a_process_id_that_came_back_is_another_owner),

@@ -22,7 +22,7 @@ enum { TCP = FP_TCP_INDEX, UDP = FP_UDP_INDEX, LAST = UINT16_MAX, NAME = 7 };
 
 static struct fp_segment *segment;
 static fp_owner self, alive, gone, elsewhere;
-static struct fp_portset range, twin;
+static struct fp_range range, twin;
 
 static int fresh(void **state) {
     (void)state;
@@ -52,17 +52,15 @@ static int know_owners(void **state) {
     return alive != 0 && gone != 0 && !fp_owner_gone(alive) && fp_owner_gone(gone) ? 0 : -1;
 }
 
-static unsigned size_of_range(void) {
-    unsigned size = 0;
-    for (unsigned word = 0; word < FP_WORDS; word++)
-        size += (unsigned)__builtin_popcountll(range.words[word]);
-    return size;
+static void begin_search(struct fp_search *search, unsigned name, unsigned protocol) {
+    fp_range_measure(&range);
+    fp_search_begin(search, segment, name, protocol, &range, self);
 }
 
 static struct fp_search begin(unsigned start) {
     struct fp_search search;
     atomic_store(&segment->cursors[NAME].last[TCP], start);
-    fp_search_begin(&search, segment, NAME, TCP, &range, size_of_range(), self);
+    begin_search(&search, NAME, TCP);
     return search;
 }
 
@@ -88,10 +86,10 @@ static void wipe(uint16_t port) {
 static unsigned round_from(unsigned start, unsigned first, unsigned last, uint16_t out[]) {
     unsigned count = 0;
     for (unsigned port = first; port <= last; port++)
-        if (port > start && fp_portset_has(&range, (uint16_t)port))
+        if (port > start && fp_portset_has(&range.ports, (uint16_t)port))
             out[count++] = (uint16_t)port;
     for (unsigned port = first; port <= last; port++)
-        if (port <= start && fp_portset_has(&range, (uint16_t)port))
+        if (port <= start && fp_portset_has(&range.ports, (uint16_t)port))
             out[count++] = (uint16_t)port;
     return count;
 }
@@ -115,7 +113,7 @@ static void walk_windows(unsigned first) {
         memset(&range, 0, sizeof range);
         for (unsigned i = 0; i < 8; i++)
             if (set & (1 << i) && first + i <= last)
-                fp_portset_add(&range, (uint16_t)(first + i), (uint16_t)(first + i));
+                fp_portset_add(&range.ports, (uint16_t)(first + i), (uint16_t)(first + i));
         for (unsigned start = 0; start <= LAST; start += start >= first - 1 && start <= last ? 1 : 8191) {
             if (start > 0 && start < first && start + 8191 > first)
                 start = first - 1;
@@ -145,7 +143,7 @@ static void the_whole_of_the_ports_is_gone_round_in_order_each_once(void **state
     for (unsigned i = 0; i < sizeof starts / sizeof *starts; i++) {
         done(NULL);
         fresh(NULL);
-        fp_portset_add(&range, 1, LAST);
+        fp_portset_add(&range.ports, 1, LAST);
         assert_int_equal(round_from(starts[i], 1, LAST, expected), LAST);
         assert_offers(starts[i], expected, LAST);
     }
@@ -153,8 +151,8 @@ static void the_whole_of_the_ports_is_gone_round_in_order_each_once(void **state
 
 static void a_start_outside_of_the_range_is_as_good_as_any(void **state) {
     (void)state;
-    fp_portset_add(&range, 100, 102);
-    fp_portset_add(&range, 300, 301);
+    fp_portset_add(&range.ports, 100, 102);
+    fp_portset_add(&range.ports, 300, 301);
     static const struct {
         unsigned start;
         uint16_t first;
@@ -168,12 +166,12 @@ static void a_start_outside_of_the_range_is_as_good_as_any(void **state) {
 
 static void each_name_and_protocol_has_a_sequence_of_its_own(void **state) {
     (void)state;
-    fp_portset_add(&range, 500, 599);
+    fp_portset_add(&range.ports, 500, 599);
     for (unsigned round = 0; round < 3; round++) {
         for (unsigned name = 0; name < 5; name++) {
             for (unsigned protocol = 0; protocol < 2; protocol++) {
                 struct fp_search search;
-                fp_search_begin(&search, segment, name, protocol, &range, 100, self);
+                begin_search(&search, name, protocol);
                 uint16_t port = fp_search_next(&search);
                 assert_int_equal(port, 500 + round);
                 fp_search_advance(&search, port);
@@ -184,7 +182,7 @@ static void each_name_and_protocol_has_a_sequence_of_its_own(void **state) {
 
 static void a_step_that_came_to_nothing_is_taken_back_unless_others_went_on(void **state) {
     (void)state;
-    fp_portset_add(&range, 500, 599);
+    fp_portset_add(&range.ports, 500, 599);
     struct fp_search search = begin(520), other;
     fp_search_advance(&search, fp_search_next(&search));
     assert_int_equal(atomic_load(&segment->cursors[NAME].last[TCP]), 521);
@@ -192,10 +190,33 @@ static void a_step_that_came_to_nothing_is_taken_back_unless_others_went_on(void
     assert_int_equal(atomic_load(&segment->cursors[NAME].last[TCP]), 520);
 
     fp_search_advance(&search, 521);
-    fp_search_begin(&other, segment, NAME, TCP, &range, 100, self);
+    begin_search(&other, NAME, TCP);
     fp_search_advance(&other, fp_search_next(&other));
     fp_search_withdraw(&search, 521);
     assert_int_equal(atomic_load(&segment->cursors[NAME].last[TCP]), 522);
+}
+
+/* Without the lock, one search may be told to wait between its choice and its step. */
+static void a_late_step_does_not_take_the_sequence_back(void **state) {
+    (void)state;
+    fp_portset_add(&range.ports, 500, 599);
+    const unsigned starts[] = {520, 598, 599, 0, 700};
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+        struct fp_search late = begin(starts[i]), early = begin(starts[i]);
+        uint16_t first = fp_search_next(&late), second = fp_search_next(&early);
+        assert_int_equal(first, second);
+        second = fp_search_next(&early); /* the other one has claimed the first */
+        fp_search_advance(&early, second);
+        fp_search_advance(&late, first);
+        assert_int_equal(atomic_load(&segment->cursors[NAME].last[TCP]), second);
+    }
+    /* And once all round the range, back to where it began, is farther than anything. */
+    struct fp_search search = begin(520);
+    for (uint16_t port = 521; port != 520; port = port == 599 ? 500 : port + 1)
+        fp_search_advance(&search, port);
+    assert_int_equal(atomic_load(&segment->cursors[NAME].last[TCP]), 519);
+    fp_search_advance(&search, 520);
+    assert_int_equal(atomic_load(&segment->cursors[NAME].last[TCP]), 520);
 }
 
 /* Fills */
@@ -204,7 +225,7 @@ static void a_step_that_came_to_nothing_is_taken_back_unless_others_went_on(void
 static void the_free_ports_come_before_those_in_use_at_each_fill(void **state) {
     (void)state;
     enum { FIRST = 60, COUNT = 8 };
-    fp_portset_add(&range, FIRST, FIRST + COUNT - 1);
+    fp_portset_add(&range.ports, FIRST, FIRST + COUNT - 1);
     for (unsigned fill = 0; fill < 1 << COUNT; fill++) {
         for (unsigned start = FIRST - 1; start < FIRST + COUNT; start++) {
             uint16_t all[COUNT], expected[COUNT];
@@ -228,7 +249,7 @@ static void the_free_ports_come_before_those_in_use_at_each_fill(void **state) {
 static void the_next_free_port_is_found_however_full_the_range_is(void **state) {
     (void)state;
     enum { FIRST = 20000, COUNT = 1021 };
-    fp_portset_add(&range, FIRST, FIRST + COUNT - 1);
+    fp_portset_add(&range.ports, FIRST, FIRST + COUNT - 1);
     bool used[COUNT] = {false};
     for (unsigned fill = 0; fill < COUNT; fill++) {
         unsigned start = fill * 389 % COUNT, next = (start + 1) % COUNT;
@@ -250,7 +271,7 @@ static void refuse_as_others_did(uint16_t port) {
 
 static void the_best_kind_of_port_comes_first(void **state) {
     (void)state;
-    fp_portset_add(&range, 100, 119);
+    fp_portset_add(&range.ports, 100, 119);
     atomic_store(&segment->header.turn, 1000);
     atomic_store(&segment->cursors[NAME].refreshed[TCP], 1); /* nothing is looked over in this one */
     atomic_store(&segment->header.search, 1);
@@ -293,7 +314,7 @@ static void the_best_kind_of_port_comes_first(void **state) {
 
 static void what_it_saw_when_it_found_a_port_fit_stays_known(void **state) {
     (void)state;
-    fp_portset_add(&range, 200, 202);
+    fp_portset_add(&range.ports, 200, 202);
     put(201, gone, FP_BOUND, 0);
     struct fp_search search = begin(200);
     assert_int_equal(fp_search_next(&search), 202);
@@ -308,7 +329,7 @@ static void what_it_saw_when_it_found_a_port_fit_stays_known(void **state) {
 static void what_one_port_is_offered_as_is_right_under_every_hint(void **state) {
     (void)state;
     const fp_owner owners[] = {0, self, alive, gone, elsewhere};
-    fp_portset_add(&range, 200, 200);
+    fp_portset_add(&range.ports, 200, 200);
     for (unsigned o = 0; o < 5; o++) {
         for (unsigned value = FP_FREE; value < 16; value++) {
             for (unsigned bits = 0; bits < 16; bits++) {
@@ -351,7 +372,7 @@ static void what_one_port_is_offered_as_is_right_under_every_hint(void **state) 
 
 static void a_reservation_of_one_who_is_there_is_never_offered_and_of_one_who_is_gone_it_is(void **state) {
     (void)state;
-    fp_portset_add(&range, 200, 210);
+    fp_portset_add(&range.ports, 200, 210);
     for (uint16_t port = 200; port <= 210; port++)
         put(port, port % 2 ? alive : gone, FP_RESERVED, 0);
     for (unsigned turn = 0; turn < 50; turn++) {
@@ -370,8 +391,8 @@ static void a_reservation_of_one_who_is_there_is_never_offered_and_of_one_who_is
 static void with_a_twin_only_ports_are_offered_that_are_fresh_in_both_ranges(void **state) {
     (void)state;
     enum { FIRST = 60, COUNT = 8 };
-    fp_portset_add(&range, FIRST, FIRST + 5);
-    fp_portset_add(&twin, FIRST + 2, FIRST + COUNT - 1);
+    fp_portset_add(&range.ports, FIRST, FIRST + 5);
+    fp_portset_add(&twin.ports, FIRST + 2, FIRST + COUNT - 1);
     for (unsigned fill = 0; fill < 1 << COUNT; fill++) {
         for (unsigned i = 0; i < COUNT; i++) {
             uint16_t port = (uint16_t)(FIRST + i);
@@ -401,12 +422,12 @@ static void with_a_twin_only_ports_are_offered_that_are_fresh_in_both_ranges(voi
 
 static void a_port_that_was_busy_is_not_tried_at_every_turn_and_not_given_up_either(void **state) {
     (void)state;
-    fp_portset_add(&range, 300, 399);
+    fp_portset_add(&range.ports, 300, 399);
     unsigned tries = 0;
     uint16_t last = 0;
     for (unsigned turn = 0; turn < 20000; turn++) { /* 200 rounds of the range */
         struct fp_search search;
-        fp_search_begin(&search, segment, NAME, TCP, &range, 100, self);
+        begin_search(&search, NAME, TCP);
         uint16_t port = fp_search_next(&search);
         while (port == 350) {
             tries++;
@@ -425,13 +446,13 @@ static void a_port_that_was_busy_is_not_tried_at_every_turn_and_not_given_up_eit
 
 static void a_port_whose_owner_is_gone_is_fresh_again_in_the_next_round(void **state) {
     (void)state;
-    fp_portset_add(&range, 400, 479);
+    fp_portset_add(&range.ports, 400, 479);
     atomic_store(&segment->cursors[NAME].last[TCP], 400);
     put(401, gone, FP_BOUND, 0);
     put(402, alive, FP_BOUND, 0);
     for (unsigned i = 0; i < 77 + 2 + 77; i++) {
         struct fp_search search;
-        fp_search_begin(&search, segment, NAME, TCP, &range, 80, self);
+        begin_search(&search, NAME, TCP);
         uint16_t port = fp_search_next(&search);
         static const uint16_t second_round[] = {400, 401, 403};
         assert_int_equal(port, i < 77 ? 403 + i : i < 80 ? second_round[i - 77] : 403 + i - 79);
@@ -441,11 +462,11 @@ static void a_port_whose_owner_is_gone_is_fresh_again_in_the_next_round(void **s
 
 static void the_serial_of_searches_may_run_over(void **state) {
     (void)state;
-    fp_portset_add(&range, 500, 509);
+    fp_portset_add(&range.ports, 500, 509);
     atomic_store(&segment->header.search, UINT32_MAX - 20);
     for (unsigned i = 0; i < 40; i++) {
         struct fp_search search;
-        fp_search_begin(&search, segment, NAME, TCP, &range, 10, self);
+        begin_search(&search, NAME, TCP);
         assert_int_equal(fp_search_next(&search), 500 + i % 10);
         fp_search_advance(&search, (uint16_t)(500 + i % 10));
     }
@@ -477,15 +498,15 @@ static void noise_costs_a_bounded_number_of_steps_and_offers_no_port_twice_as_on
         fill_with_noise(seed, seed % 2);
         memset(&range, 0, sizeof range);
         if (seed % 3)
-            fp_portset_add(&range, 1, LAST);
+            fp_portset_add(&range.ports, 1, LAST);
         else
-            fp_portset_add(&range, (uint16_t)(seed * 1000), (uint16_t)(seed * 1000 + 500));
+            fp_portset_add(&range.ports, (uint16_t)(seed * 1000), (uint16_t)(seed * 1000 + 500));
         memset(kinds, 0, sizeof kinds);
         struct fp_search search;
-        fp_search_begin(&search, segment, seed * 4099, TCP, &range, size_of_range(), self);
+        begin_search(&search, seed * 4099, TCP);
         unsigned steps = 0;
         for (uint16_t port; (port = fp_search_next(&search)) != 0; steps++) {
-            assert_true(fp_portset_has(&range, port));
+            assert_true(fp_portset_has(&range.ports, port));
             /* One that is fresh and not refused is offered again when the range was looked over. */
             bool again = search.kind == FP_KIND_FRESH && !refusing && search.refreshed;
             if ((kinds[port] & (1 << search.kind)) && !again)
@@ -494,16 +515,16 @@ static void noise_costs_a_bounded_number_of_steps_and_offers_no_port_twice_as_on
             if (refusing)
                 refuse(&search, port);
         }
-        assert_true(steps <= (refusing ? 1 : FP_KINDS + 1) * size_of_range());
+        assert_true(steps <= (refusing ? 1 : FP_KINDS + 1) * range.size);
     }
 }
 
 static void ones_everywhere_are_noise_too(void **state) {
     (void)state;
-    fp_portset_add(&range, 1, LAST);
+    fp_portset_add(&range.ports, 1, LAST);
     memset((void *)segment, 0xff, sizeof *segment);
     struct fp_search search;
-    fp_search_begin(&search, segment, UINT32_MAX, TCP, &range, LAST, self);
+    begin_search(&search, UINT32_MAX, TCP);
     unsigned steps = 0;
     for (uint16_t port; (port = fp_search_next(&search)) != 0; steps++)
         refuse(&search, port);
@@ -521,6 +542,7 @@ int main(void) {
         TEST(a_start_outside_of_the_range_is_as_good_as_any),
         TEST(each_name_and_protocol_has_a_sequence_of_its_own),
         TEST(a_step_that_came_to_nothing_is_taken_back_unless_others_went_on),
+        TEST(a_late_step_does_not_take_the_sequence_back),
         TEST(the_free_ports_come_before_those_in_use_at_each_fill),
         TEST(the_next_free_port_is_found_however_full_the_range_is),
         TEST(the_best_kind_of_port_comes_first),

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+#include "attempt.h"
+
+#include "lock.h"
+#include "owner.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+int64_t fp_now_ms(void) {
+    struct timespec now = {0};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t fp_attempt_until(struct fp_attempt *attempt) {
+    int timeout_ms = attempt->bind->timeout_ms;
+    if (timeout_ms < 0)
+        return INT64_MAX;
+    if (attempt->until_ms == 0)
+        attempt->until_ms = fp_now_ms() + timeout_ms;
+    return attempt->until_ms;
+}
+
+bool fp_attempt_expired(struct fp_attempt *attempt) {
+    return attempt->bind->timeout_ms > 0 && fp_now_ms() >= fp_attempt_until(attempt);
+}
+
+/* Names and sessions that are new are made one after the other, so that there is one slot for each. */
+static int intern(struct fp_attempt *attempt, unsigned *name, unsigned *session) {
+    struct freeport *fp = attempt->fp;
+    struct fp_segment *segment = fp->segment;
+    attempt->reclaimed = atomic_load(&segment->header.reclaimed);
+    int found_name = fp_find_name(segment, &fp->name);
+    int found_session = fp->has_session ? fp_find_session(segment, &fp->session) : 0;
+    if (found_name < 0 || found_session < 0) {
+        struct fp_locked locked;
+        fp_lock(segment, &locked);
+        found_name = fp_intern_name(segment, &fp->name, attempt->self);
+        found_session = fp->has_session ? fp_intern_session(segment, &fp->session, attempt->self) : 0;
+        fp_unlock(&locked);
+        attempt->reclaimed = atomic_load(&segment->header.reclaimed);
+    }
+    if (found_name < 0 || found_session < 0)
+        return -ENOSPC;
+    *name = (unsigned)found_name;
+    *session = (unsigned)found_session;
+    return 0;
+}
+
+int fp_attempt_begin(struct fp_attempt *attempt, const struct fp_bind *bind) {
+    unsigned name, session;
+    attempt->bind = bind;
+    attempt->fp = bind->fp;
+    attempt->self = fp_owner_self();
+    attempt->until_ms = 0;
+    int error = intern(attempt, &name, &session);
+    if (error != 0)
+        return error;
+    fp_search_begin(&attempt->search, bind->fp->segment, name, bind->protocol, &bind->fp->ranges[bind->protocol],
+                    attempt->self);
+    attempt->meaning = fp_meaning_of(FP_CLAIMED, bind->sentinel, name, session);
+    attempt->meaning = fp_with_serial(attempt->meaning, attempt->search.serial);
+    return 0;
+}
+
+/* By its meaning first: that tells two threads of one process apart, and two searches that found the same one left. */
+bool fp_attempt_claim(struct fp_attempt *attempt, uint16_t port) {
+    struct fp_segment *segment = attempt->fp->segment;
+    unsigned protocol = attempt->bind->protocol;
+    fp_owner owner = attempt->search.owner;
+    fp_meaning meaning = attempt->search.meaning;
+    if (owner != 0 &&
+        !atomic_compare_exchange_strong(&fp_entry_at(segment, protocol, port)->meaning, &meaning, attempt->meaning))
+        return false;
+    if (!fp_entry_claim(segment, protocol, port, owner, attempt->self, attempt->meaning))
+        return false;
+    attempt->was_owner = owner;
+    attempt->was_meaning = attempt->search.meaning;
+    return true;
+}
+
+/* Whether the entry is nobody's who could still want it; a sentinel is its session's, whoever is there. */
+static bool left_over(const struct fp_attempt *attempt) {
+    const struct fp_search *search = &attempt->search;
+    return search->kind < FP_KIND_SENTINEL_LEFT &&
+           (search->owner == attempt->self || fp_owner_gone_quick(search->owner));
+}
+
+enum fp_choice fp_attempt_next(struct fp_attempt *attempt, uint16_t *port) {
+    while ((*port = fp_search_next(&attempt->search)) != 0) {
+        bool occupied = !left_over(attempt);
+        if (!occupied && !fp_attempt_claim(attempt, *port))
+            continue; /* somebody has claimed it since it was found fit: it is theirs */
+        fp_search_advance(&attempt->search, *port);
+        return occupied ? FP_CHOICE_OCCUPIED : FP_CHOICE_CLAIMED;
+    }
+    return FP_CHOICE_NONE;
+}
+
+int fp_attempt_bind(const struct fp_attempt *attempt, uint16_t port) {
+    const struct fp_bind *bind = attempt->bind;
+    struct sockaddr_storage address;
+    memcpy(&address, bind->address, bind->length);
+    fp_address_set_port((struct sockaddr *)&address, port);
+    return bind->fp->calls.bind(bind->fd, (struct sockaddr *)&address, bind->length) == 0 ? 0 : -errno;
+}
+
+int fp_attempt_bind_alone(const struct fp_attempt *attempt, uint16_t port) {
+    struct fp_reuse reuse;
+    fp_reuse_off(attempt->bind->fd, &reuse);
+    int error = fp_attempt_bind(attempt, port);
+    fp_reuse_restore(attempt->bind->fd, &reuse);
+    return error;
+}
+
+void fp_attempt_record(struct fp_attempt *attempt, uint16_t port) {
+    struct fp_segment *segment = attempt->fp->segment;
+    const struct fp_bind *bind = attempt->bind;
+    unsigned name, session;
+    /* Labels were emptied meanwhile, before the claim could keep ours maybe. From the claim on they are kept. */
+    if (atomic_load(&segment->header.reclaimed) != attempt->reclaimed && intern(attempt, &name, &session) == 0)
+        attempt->meaning =
+            fp_with_serial(fp_meaning_of(FP_CLAIMED, bind->sentinel, name, session), attempt->search.serial);
+    fp_entry_record(segment, bind->protocol, port, fp_with_state(attempt->meaning, FP_BOUND), bind->address);
+}
+
+/* What was left over says again what it said. Killed half way: a claim of somebody who is gone. */
+static void put_back(struct fp_attempt *attempt, uint16_t port) {
+    struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, port);
+    fp_meaning claimed = attempt->meaning;
+    fp_owner self = attempt->self;
+    atomic_compare_exchange_strong(&entry->meaning, &claimed, attempt->was_meaning);
+    atomic_compare_exchange_strong(&entry->owner, &self, attempt->was_owner);
+}
+
+void fp_attempt_give_up(struct fp_attempt *attempt, uint16_t port, bool claimed, int error) {
+    struct fp_segment *segment = attempt->fp->segment;
+    unsigned protocol = attempt->bind->protocol;
+    if (claimed && attempt->was_owner != 0) {
+        put_back(attempt, port);
+        claimed = false;
+    }
+    if (error == -EADDRINUSE) {
+        fp_entry_refused(segment, protocol, port, attempt->search.serial, claimed ? attempt->self : 0);
+        return;
+    }
+    if (claimed)
+        fp_entry_release(segment, protocol, port, attempt->self);
+    fp_search_withdraw(&attempt->search, port);
+}

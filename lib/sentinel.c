@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The story of a bind to a sentinel.
+ *
+ *   the session has a port for it: bind that, as the program has it, and the kernel decides
+ *   it has none: choose and claim -> nobody on any address? -> bind, reuse flags off -> record, pledge
+ *
+ * The lock makes one port of many binds of one sentinel at the same moment: under it the session's port is looked up,
+ * and the claim of a new one is entered in the index.
+ */
+#include "sentinel.h"
+
+#include "attempt.h"
+#include "holder.h"
+#include "lock.h"
+#include "owner.h"
+
+#include <errno.h>
+#include <time.h>
+
+enum {
+    MOST_JOINS = 64,      /* how often the session's own port may change under one bind */
+    SETTLE_MS = 250,      /* how long another bind of the same sentinel may take before it counts as stuck */
+    SETTLE_SELF_MS = 20,  /* the same where this process does it: maybe the very thread that a signal interrupted */
+    SETTLE_PAUSE_US = 50, /* first pause between two looks; doubled up to a millisecond */
+};
+
+/* The session's own port for the sentinel, and what its entry means; 0 where it has none. */
+static uint16_t session_port(const struct fp_attempt *attempt, unsigned protocol) {
+    fp_meaning meaning;
+    return fp_index_find(attempt->fp->segment, &attempt->fp->session, protocol, attempt->bind->sentinel, &meaning);
+}
+
+static void enter(struct fp_attempt *attempt, unsigned protocol, uint16_t port) {
+    fp_index_add(attempt->fp->segment, &attempt->fp->session, protocol, attempt->bind->sentinel, port);
+}
+
+/* The number that the session's sentinel has in the other protocol, if it can be had in this one: claimed; or 0. */
+static uint16_t claim_twin(struct fp_attempt *attempt) {
+    struct fp_segment *segment = attempt->fp->segment;
+    unsigned protocol = attempt->bind->protocol;
+    uint16_t port = session_port(attempt, !protocol);
+    if (port == 0 || !fp_portset_has(&attempt->fp->ranges[protocol].ports, port) ||
+        fp_hint(segment->taken[protocol], port) ||
+        !fp_entry_claim(segment, protocol, port, 0, attempt->self, attempt->meaning))
+        return 0;
+    attempt->was_owner = 0;
+    return port;
+}
+
+/* The next port to try; *session: it is the one that the session has. By one visit to the lock. */
+static enum fp_choice choose(struct fp_attempt *attempt, uint16_t *port, bool *session) {
+    struct fp_locked locked;
+    enum fp_choice choice = FP_CHOICE_CLAIMED;
+    fp_lock(attempt->fp->segment, &locked);
+    *port = session_port(attempt, attempt->bind->protocol);
+    *session = *port != 0;
+    if (*port == 0)
+        *port = claim_twin(attempt);
+    if (*port == 0)
+        choice = fp_attempt_next(attempt, port);
+    if (!*session && choice == FP_CHOICE_CLAIMED)
+        enter(attempt, attempt->bind->protocol, *port);
+    fp_unlock(&locked);
+    return choice;
+}
+
+/* Free on every address and both families; and for the other protocol as well, where it is to have the same number. */
+static int probe(struct fp_attempt *attempt, uint16_t port) {
+    struct freeport *fp = attempt->fp;
+    unsigned protocol = attempt->bind->protocol;
+    int error = fp_probe(&fp->calls, protocol, port);
+    if (error != 0 || !attempt->search.twin)
+        return error;
+    if (fp_probe(&fp->calls, !protocol, port) == 0)
+        return 0;
+    fp_entry_refused(fp->segment, !protocol, port, attempt->search.serial, 0);
+    return -EADDRINUSE;
+}
+
+/* Turns somebody else's entry into a claim of this session's, unless the session has got a port meanwhile. */
+static bool seize(struct fp_attempt *attempt, uint16_t port) {
+    struct fp_locked locked;
+    fp_lock(attempt->fp->segment, &locked);
+    bool seized = session_port(attempt, attempt->bind->protocol) == 0 && fp_attempt_claim(attempt, port);
+    if (seized)
+        enter(attempt, attempt->bind->protocol, port);
+    fp_unlock(&locked);
+    return seized;
+}
+
+/* Keeps the same number of the other protocol for this session. It is no loss where somebody else was faster. */
+static void pledge(struct fp_attempt *attempt, uint16_t port) {
+    struct fp_segment *segment = attempt->fp->segment;
+    unsigned other = !attempt->bind->protocol;
+    if (!attempt->search.twin || !fp_portset_has(&attempt->fp->ranges[other].ports, port))
+        return;
+    struct fp_locked locked;
+    fp_meaning meaning = fp_with_state(attempt->meaning, FP_PLEDGED);
+    fp_lock(segment, &locked);
+    if (session_port(attempt, other) == 0 && !fp_hint(segment->taken[other], port) &&
+        fp_entry_claim(segment, other, port, 0, attempt->self, meaning)) {
+        fp_entry_record(segment, other, port, meaning, NULL);
+        enter(attempt, other, port);
+    }
+    fp_unlock(&locked);
+}
+
+/* The first bind of a sentinel in its session. -EADDRINUSE: try the next port; -EAGAIN: look at the session again. */
+static int bind_first(struct fp_attempt *attempt, uint16_t port, bool claimed) {
+    int error = probe(attempt, port);
+    if (error == 0 && !claimed) {
+        if (!seize(attempt, port))
+            return -EAGAIN;
+        claimed = true;
+    }
+    if (error == 0)
+        error = fp_attempt_bind_alone(attempt, port);
+    if (error == 0) {
+        fp_attempt_record(attempt, port);
+        pledge(attempt, port);
+    } else {
+        fp_attempt_give_up(attempt, port, claimed, error);
+    }
+    return error;
+}
+
+/* Waits until whoever is about to bind the port has done so, or is gone, or takes too long. False for the last. */
+static bool settled(struct fp_attempt *attempt, uint16_t port, fp_owner owner, fp_meaning meaning) {
+    struct fp_segment *segment = attempt->fp->segment;
+    int64_t until = fp_now_ms() + (owner == attempt->self ? SETTLE_SELF_MS : SETTLE_MS);
+    if (fp_attempt_until(attempt) < until)
+        until = fp_attempt_until(attempt);
+    long pause_us = SETTLE_PAUSE_US;
+    while (fp_entry_meaning(segment, attempt->bind->protocol, port) == meaning) {
+        if (fp_owner_gone_quick(owner))
+            return true;
+        if (fp_now_ms() >= until)
+            return false;
+        struct timespec pause = {.tv_nsec = pause_us * 1000};
+        nanosleep(&pause, NULL);
+        if (pause_us < 1000)
+            pause_us *= 2;
+    }
+    return true;
+}
+
+/* A stranger holds the session's port: the session is to have another one. */
+static void forget(struct fp_attempt *attempt, uint16_t port, fp_owner owner) {
+    struct fp_locked locked;
+    fp_lock(attempt->fp->segment, &locked);
+    fp_entry_refused(attempt->fp->segment, attempt->bind->protocol, port, attempt->search.serial, owner);
+    fp_unlock(&locked);
+}
+
+static bool stranger_holds(struct fp_attempt *attempt, uint16_t port, fp_owner owner) {
+    const struct fp_segment_facts *facts = &attempt->fp->facts;
+    pid_t likely = fp_owner_gone(owner) ? 0 : fp_owner_pid(owner);
+    return fp_held_by_stranger(attempt->bind->protocol, port, likely, facts->device, facts->inode);
+}
+
+/*
+ * The session has the port, and nobody who is there holds it by the table: a server that ended, or the other protocol's
+ * half. Or somebody may, and the program's flags would let it join whoever it is. It is bound as if it were fresh,
+ * since a stranger may have come; where that fails because of one of our own (a worker, a daemon's child, a connection
+ * in TIME_WAIT), the program's own flags decide.
+ */
+static int bind_again(struct fp_attempt *attempt, uint16_t port, fp_owner owner, fp_meaning meaning) {
+    struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, port);
+    fp_meaning expected = meaning, claim = fp_with_state(fp_with_serial(meaning, attempt->search.serial), FP_CLAIMED);
+    if (fp_state(meaning) == FP_CLAIMED) {
+        /* Its claimant died. Whoever becomes its owner is the one to go on. */
+        if (!atomic_compare_exchange_strong(&entry->owner, &owner, attempt->self))
+            return -EAGAIN;
+    } else {
+        if (!atomic_compare_exchange_strong(&entry->meaning, &expected, claim))
+            return -EAGAIN;
+        /* Killed here: a claim of somebody who is gone, or stuck; the next one goes on from it. */
+        atomic_store(&entry->owner, attempt->self);
+    }
+    attempt->meaning = claim;
+    int error = fp_attempt_bind_alone(attempt, port);
+    if (error == -EADDRINUSE) {
+        if (stranger_holds(attempt, port, owner)) {
+            forget(attempt, port, attempt->self);
+            return -EAGAIN;
+        }
+        error = fp_attempt_bind(attempt, port);
+    }
+    if (error == 0) {
+        fp_attempt_record(attempt, port);
+    } else {
+        atomic_store(&entry->meaning, fp_with_state(meaning, FP_BOUND));
+        atomic_store(&entry->owner, owner);
+    }
+    return error;
+}
+
+/* Whether a bind of its own flags may succeed beside a stranger, who came when whoever had the port had closed it. */
+static bool may_join(const struct fp_bind *bind) {
+    struct fp_reuse reuse;
+    fp_reuse_get(bind->fd, &reuse);
+    return reuse.port || (bind->protocol == FP_UDP_INDEX && reuse.address);
+}
+
+/* One more bind of a sentinel for which the session has a port. -EAGAIN: look at the session again. */
+static int bind_session(struct fp_attempt *attempt, uint16_t port) {
+    struct fp_segment *segment = attempt->fp->segment;
+    unsigned protocol = attempt->bind->protocol;
+    fp_owner owner = fp_entry_owner(segment, protocol, port);
+    fp_meaning meaning = fp_entry_meaning(segment, protocol, port);
+    if (!fp_is_sentinel(meaning) || fp_requested(meaning) != attempt->bind->sentinel)
+        return -EAGAIN;
+    bool gone = fp_owner_gone(owner);
+    if (fp_state(meaning) == FP_CLAIMED && !gone && settled(attempt, port, owner, meaning))
+        return -EAGAIN;
+    if (gone || fp_state(meaning) == FP_PLEDGED || (fp_state(meaning) == FP_BOUND && may_join(attempt->bind)))
+        return bind_again(attempt, port, owner, meaning);
+    int error = fp_attempt_bind(attempt, port);
+    if (error == -EADDRINUSE && stranger_holds(attempt, port, owner)) {
+        forget(attempt, port, owner);
+        return -EAGAIN;
+    }
+    return error;
+}
+
+/*
+ * A number that is free in both protocols where that is wanted; where there is none, one in this protocol, then.
+ */
+static int begin(struct fp_attempt *attempt, const struct fp_bind *bind, bool both) {
+    int error = fp_attempt_begin(attempt, bind);
+    if (error == 0 && both)
+        attempt->search.twin = &bind->fp->ranges[!bind->protocol];
+    return error;
+}
+
+int fp_bind_sentinel(const struct fp_bind *bind, uint16_t *port, bool *conflict) {
+    struct fp_attempt attempt;
+    unsigned joins = 0;
+    int error = begin(&attempt, bind, bind->pledge);
+    while (error == 0) {
+        bool session;
+        enum fp_choice choice = choose(&attempt, port, &session);
+        if (choice == FP_CHOICE_NONE && !attempt.search.twin)
+            return -EADDRINUSE;
+        if (choice == FP_CHOICE_NONE) {
+            error = begin(&attempt, bind, false);
+            continue;
+        }
+        if (session)
+            error = bind_session(&attempt, *port);
+        else
+            error = bind_first(&attempt, *port, choice == FP_CHOICE_CLAIMED);
+        *conflict = session && error == -EADDRINUSE;
+        if (*conflict || (error != -EADDRINUSE && error != -EAGAIN))
+            return error;
+        if (session && ++joins == MOST_JOINS)
+            return -EADDRINUSE;
+        error = fp_attempt_expired(&attempt) ? -ETIMEDOUT : 0;
+    }
+    return error;
+}
