@@ -69,13 +69,14 @@ int cli_open(const struct fp_settings *settings, bool create, struct freeport **
                                          .mode = settings->segment_mode,
                                          .trusted_owner = settings->segment_owner,
                                          .existing_only = !create};
-    struct freeport *handle = cli_need(calloc(1, sizeof *handle));
+    struct fp_whole_handle *whole = cli_need(calloc(1, sizeof *whole));
+    struct freeport *handle = &whole->handle; /* its first member: free() takes either */
     find_libc();
     handle->calls = calls;
     *fp = NULL;
     int error = fp_segment_open(&request, &handle->segment, &handle->facts);
     if (error == -ENOENT && !create) {
-        free(handle);
+        free(whole);
         return CLI_OK;
     }
     struct freeport_config config = {
@@ -87,7 +88,7 @@ int cli_open(const struct fp_settings *settings, bool create, struct freeport **
         .flags = settings->lenient ? FREEPORT_LENIENT : 0,
     };
     if (error == 0)
-        error = fp_configure(handle, &config);
+        error = fp_configure(whole, &config);
     if (error != 0) {
         int code = refused(&handle->facts, error);
         cli_close(handle);

@@ -162,19 +162,26 @@ static bool read_mode(const struct variable *variable, struct fp_settings *setti
 static bool read_range(const struct variable *variable, struct fp_settings *settings, const char *value) {
     static const char every_port[] = "1-65535";
     int protocol = variable->protocol;
-    struct fp_portset *range = &settings->ranges[protocol];
+    struct fp_range *range = &settings->ranges[protocol];
 
     settings->managed[protocol] = true;
-    if (!fp_portset_parse(range, value)) {
+    if (!fp_range_parse(range, value)) {
         if (!settings->lenient)
             return false;
         value = every_port;
-        fp_portset_parse(range, value);
+        fp_range_parse(range, value);
     }
     if (copy(settings->range[protocol], sizeof settings->range[protocol], value))
         return true;
     memset(range, 0, sizeof *range);
     return false;
+}
+
+/* A range may lie between the ports of an element, and is no part of it. */
+static void add_less(struct fp_portset *set, uint16_t from, uint16_t to, const struct fp_portset *less) {
+    fp_portset_add(set, from, to);
+    for (unsigned word = from / 64; word <= to / 64u; word++)
+        set->words[word] &= ~less->words[word];
 }
 
 /* One element of the list. Protocols without a range of their own are left alone, whatever is said about them. */
@@ -193,9 +200,10 @@ static bool read_sentinel(struct fp_settings *settings, const char **text) {
     for (int protocol = 0; protocol < FP_PROTOCOLS; protocol++) {
         if (!chosen[protocol] || !settings->managed[protocol])
             continue;
-        fp_portset_add(&settings->sentinels[protocol], from, to);
+        const struct fp_portset *range = &settings->ranges[protocol].ports;
+        add_less(&settings->sentinels[protocol], from, to, range);
         if (!all)
-            fp_portset_add(&settings->named[protocol], from, to);
+            add_less(&settings->named[protocol], from, to, range);
     }
     settings->sentinels_all |= all;
     return true;
@@ -213,11 +221,6 @@ static bool read_sentinel_list(struct fp_settings *settings, const char *text) {
     return false;
 }
 
-static void subtract(struct fp_portset *set, const struct fp_portset *less) {
-    for (unsigned word = 0; word < FP_WORDS; word++)
-        set->words[word] &= ~less->words[word];
-}
-
 /*
  * A list that can't be read counts as "all", and nothing as named: whichever port was meant, a bind to it is managed
  * and fails, while a client may go on to connect where it always did. Wants the ranges to be read before.
@@ -226,13 +229,10 @@ static bool read_sentinels(const struct variable *variable, struct fp_settings *
     bool readable = read_sentinel_list(settings, value);
 
     (void)variable;
+    settings->sentinels_any = *value != '\0';
     if (!readable) {
         memset(settings->named, 0, sizeof settings->named);
         read_sentinel_list(settings, "all");
-    }
-    for (int protocol = 0; protocol < FP_PROTOCOLS; protocol++) {
-        subtract(&settings->sentinels[protocol], &settings->ranges[protocol]);
-        subtract(&settings->named[protocol], &settings->ranges[protocol]);
     }
     return readable;
 }

@@ -22,28 +22,10 @@ enum fp_connect { FP_CONNECT_SESSION, FP_CONNECT_FALLTHROUGH, FP_CONNECT_OFF };
 enum { FP_TCP = 0, FP_UDP = 1, FP_PROTOCOLS = 2 };
 
 struct fp_settings {
-    /*
-     * The ranges as they were written, for freeport_open(); empty where the variable is unset. Where one can't be read,
-     * it is empty too, but its protocol is in `managed` and `bad` is set: its managed binds fail with EINVAL.
-     */
-    char range[FP_PROTOCOLS][1024];
-    bool managed[FP_PROTOCOLS];             /* the protocol has a range variable, readable or not */
-    struct fp_portset ranges[FP_PROTOCOLS]; /* the same as sets */
-
-    /*
-     * Sentinels, less the range itself; none for a protocol without a range variable. A port that only "all" makes a
-     * sentinel (sentinels_all, and not in `named`) is let through on connect. A list that can't be read counts as
-     * "all": `bad` makes the binds fail, and connections go where they would have gone.
-     */
-    struct fp_portset sentinels[FP_PROTOCOLS];
-    struct fp_portset named[FP_PROTOCOLS]; /* those that were named, by PORT or FROM-TO */
-    bool sentinels_all;                    /* the list has "all" in it, for either protocol */
-
     char name[33];
     char session[65];                     /* empty: none given */
     int report_fd;                        /* -1: none */
     uint64_t report_device, report_inode; /* that descriptor's identity, handed down (FREEPORT_REPORT_ID); 0, 0: none */
-    char report[PATH_MAX];                /* empty: none */
     enum fp_report_format report_format;
     enum fp_sockname sockname;
     enum fp_connect connect;
@@ -53,7 +35,28 @@ struct fp_settings {
     uid_t segment_owner; /* handed down (FREEPORT_SEGMENT_OWNER); (uid_t)-1: none */
     enum fp_log_level log;
     bool lenient;
-    bool bad; /* something could not be read: each managed bind fails with EINVAL */
+    bool bad;                   /* something could not be read: each managed bind fails with EINVAL */
+    bool managed[FP_PROTOCOLS]; /* the protocol has a range variable, readable or not */
+    bool sentinels_all;         /* FREEPORT_SENTINELS has "all" in it, for either protocol */
+    bool sentinels_any;         /* it is not empty */
+
+    /* What is large comes last: of that, no page is touched without need. */
+
+    /*
+     * The ranges as they were written; empty where the variable is unset. Where one can't be read, it is empty too, but
+     * its protocol is in `managed` and `bad` is set: its managed binds fail with EINVAL.
+     */
+    char range[FP_PROTOCOLS][1024];
+    struct fp_range ranges[FP_PROTOCOLS]; /* the same as sets */
+
+    /*
+     * Sentinels, less the range itself; none for a protocol without a range variable. A port that only "all" makes a
+     * sentinel (sentinels_all, and not in `named`) is let through on connect. A list that can't be read counts as
+     * "all": `bad` makes the binds fail, and connections go where they would have gone.
+     */
+    struct fp_portset sentinels[FP_PROTOCOLS];
+    struct fp_portset named[FP_PROTOCOLS]; /* those that were named, by PORT or FROM-TO */
+    char report[PATH_MAX];                 /* empty: none */
 };
 
 /*

@@ -94,7 +94,7 @@ int fp_get(struct freeport *fp, enum freeport_protocol protocol, fp_owner owner,
     struct fp_bind bind = {
         .fp = fp, .protocol = protocol == FREEPORT_TCP ? FP_TCP_INDEX : FP_UDP_INDEX, .timeout_ms = timeout_ms};
     struct fp_attempt attempt;
-    if (fp->ranges[bind.protocol].size == 0)
+    if (fp->ranges[bind.protocol]->size == 0)
         return -EINVAL;
     int cancel = fp_cancel_off();
     int error = fp_attempt_begin(&attempt, &bind);

@@ -17,13 +17,19 @@ struct freeport {
     struct fp_segment *segment;
     struct fp_segment_facts facts;
     struct fp_calls calls;
-    struct fp_range ranges[FP_PROTOCOL_COUNT]; /* of size 0: the protocol has no range */
+    const struct fp_range *ranges[FP_PROTOCOL_COUNT]; /* of size 0: the protocol has no range */
     struct fp_text name, session;
     bool has_session;
 };
 
-/* Fills a handle whose segment and calls are set from a config. -EINVAL as freeport_open(). */
-int fp_configure(struct freeport *fp, const struct freeport_config *config);
+/* A handle that keeps its ranges itself. Zeroed memory to begin with. */
+struct fp_whole_handle {
+    struct freeport handle;
+    struct fp_range ranges[FP_PROTOCOL_COUNT];
+};
+
+/* Fills all but segment and calls from a config. -EINVAL as freeport_open(). */
+int fp_configure(struct fp_whole_handle *whole, const struct freeport_config *config);
 
 /*
  * A bind to port 0 (`sentinel` 0) or to a sentinel, on a socket of that protocol that is not bound yet. With `pledge`,

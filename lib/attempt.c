@@ -58,7 +58,7 @@ int fp_attempt_begin(struct fp_attempt *attempt, const struct fp_bind *bind) {
     int error = intern(attempt, &name, &session);
     if (error != 0)
         return error;
-    fp_search_begin(&attempt->search, bind->fp->segment, name, bind->protocol, &bind->fp->ranges[bind->protocol],
+    fp_search_begin(&attempt->search, bind->fp->segment, name, bind->protocol, bind->fp->ranges[bind->protocol],
                     attempt->self);
     attempt->meaning = fp_meaning_of(FP_CLAIMED, bind->sentinel, name, session);
     attempt->meaning = fp_with_serial(attempt->meaning, attempt->search.serial);

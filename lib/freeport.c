@@ -47,25 +47,21 @@ static bool session_ok(const char *session) {
     return length >= 1 && length <= FP_LABEL_BYTES;
 }
 
-static bool configure_range(struct freeport *fp, unsigned protocol, const char *text, bool lenient) {
-    struct fp_range *range = &fp->ranges[protocol];
-    if (text && !fp_portset_parse(&range->ports, text)) {
-        if (!lenient)
-            return false;
-        fp_portset_add(&range->ports, 1, FP_PORTS - 1);
-    }
-    fp_range_measure(range);
-    return true;
+static bool configure_range(struct fp_whole_handle *whole, unsigned protocol, const char *text, bool lenient) {
+    struct fp_range *range = &whole->ranges[protocol];
+    whole->handle.ranges[protocol] = range;
+    return !text || fp_range_parse(range, text) || (lenient && fp_range_parse(range, "1-65535"));
 }
 
-int fp_configure(struct freeport *fp, const struct freeport_config *config) {
+int fp_configure(struct fp_whole_handle *whole, const struct freeport_config *config) {
+    struct freeport *fp = &whole->handle;
     bool lenient = config->flags & FREEPORT_LENIENT;
     const char *neither = lenient && !config->tcp && !config->udp ? "1-65535" : NULL;
     const char *name = config->name ? config->name : "default";
     if (!name_ok(name) || (config->session && !session_ok(config->session)) ||
-        !configure_range(fp, FP_TCP_INDEX, config->tcp ? config->tcp : neither, lenient) ||
-        !configure_range(fp, FP_UDP_INDEX, config->udp ? config->udp : neither, lenient) ||
-        (fp->ranges[FP_TCP_INDEX].size == 0 && fp->ranges[FP_UDP_INDEX].size == 0))
+        !configure_range(whole, FP_TCP_INDEX, config->tcp ? config->tcp : neither, lenient) ||
+        !configure_range(whole, FP_UDP_INDEX, config->udp ? config->udp : neither, lenient) ||
+        (fp->ranges[FP_TCP_INDEX]->size == 0 && fp->ranges[FP_UDP_INDEX]->size == 0))
         return -EINVAL;
     fp_text_set(&fp->name, name);
     fp->has_session = config->session != NULL;
@@ -80,17 +76,18 @@ int freeport_open(struct freeport **out, const struct freeport_config *config) {
     *out = NULL;
     if (!config || (config->segment && !fp_segment_name_ok(config->segment)))
         return -EINVAL;
-    struct freeport *fp = calloc(1, sizeof *fp);
-    if (!fp)
+    struct fp_whole_handle *whole = calloc(1, sizeof *whole);
+    if (!whole)
         return -ENOMEM;
+    struct freeport *fp = &whole->handle; /* its first member: free() takes either */
     fp->calls = real_calls();
-    int error = fp_configure(fp, config);
+    int error = fp_configure(whole, config);
     if (error == 0) {
         struct fp_segment_request request = {.name = config->segment, .mode = 0600, .trusted_owner = (uid_t)-1};
         error = fp_segment_open(&request, &fp->segment, &fp->facts);
     }
     if (error != 0) {
-        free(fp);
+        free(whole);
         return error;
     }
     *out = fp;
@@ -132,7 +129,7 @@ int freeport_bind(struct freeport *fp, int fd, const struct sockaddr *address, s
     if (protocol < 0)
         return protocol;
     uint16_t sentinel = fp_address_port(address);
-    if (fp_address_port((struct sockaddr *)&name) != 0 || fp->ranges[protocol].size == 0 ||
+    if (fp_address_port((struct sockaddr *)&name) != 0 || fp->ranges[protocol]->size == 0 ||
         (sentinel != 0 && !fp->has_session))
         return -EINVAL;
     struct fp_bind bind = {.fp = fp,
@@ -141,7 +138,7 @@ int freeport_bind(struct freeport *fp, int fd, const struct sockaddr *address, s
                            .address = address,
                            .length = length,
                            .sentinel = sentinel,
-                           .pledge = sentinel != 0 && fp->ranges[!protocol].size != 0,
+                           .pledge = sentinel != 0 && fp->ranges[!protocol]->size != 0,
                            .timeout_ms = timeout_ms};
     bool conflict;
     int error = fp_bind(&bind, &chosen, &conflict);

@@ -6,9 +6,10 @@
  * The table is indexed by port: entry[protocol][port]. Nothing is allocated, hashed or moved, so nothing can leak or be
  * torn; a process that is killed between two stores leaves one entry, and that entry names it.
  *
- * Every field that changes is atomic, and no step needs the lock to be safe: a name's cursor only moves on, the claim of
- * an entry is a compare-and-swap, and the kernel's bind has the last word. The lock puts binds of sentinels in sequence. Whatever is read here may be
- * garbage (a stray write of anybody's); it is used as an index only after a mask or a bounds check.
+ * Every field that changes is atomic, and no step needs the lock to be safe: a name's cursor only moves on, the claim
+ * of an entry is a compare-and-swap, and the kernel's bind has the last word. The lock puts binds of sentinels in
+ * sequence. Whatever is read here may be garbage (a stray write of anybody's); it is used as an index only after a mask
+ * or a bounds check.
  */
 #ifndef FREEPORT_LIB_LAYOUT_H
 #define FREEPORT_LIB_LAYOUT_H

@@ -98,6 +98,8 @@ void fp_lock(struct fp_segment *segment, struct fp_locked *locked) {
 
     struct fp_lock_area *area = own_area(segment);
     locked->area = NULL;
+    if (atomic_load_explicit(&area->state, memory_order_acquire) == AREA_UNSET)
+        fp_lock_prepare(segment);
     if (atomic_load_explicit(&area->state, memory_order_acquire) != AREA_READY)
         return;
     int error = wait_for(area);

@@ -19,7 +19,7 @@ struct fp_locked {
     int cancel;                /* its cancel state before */
 };
 
-/* Sets up this process's kind of lock in a segment where it is still unset. Safe against others doing the same. */
+/* Sets up this process's kind of lock in a fresh segment. Where another kind of process made it, fp_lock() does. */
 void fp_lock_prepare(struct fp_segment *segment);
 
 /*

@@ -50,12 +50,15 @@ bool fp_portset_read_range(const char **text, uint16_t *from, uint16_t *to) {
     return read_port(text, to) && *from <= *to;
 }
 
-bool fp_portset_parse(struct fp_portset *set, const char *text) {
+/* *first and *last become the lowest and the highest port. */
+static bool parse(struct fp_portset *set, const char *text, uint16_t *first, uint16_t *last) {
     uint16_t from, to;
-
-    memset(set, 0, sizeof *set);
     while (fp_portset_read_range(&text, &from, &to)) {
         fp_portset_add(set, from, to);
+        if (from < *first)
+            *first = from;
+        if (to > *last)
+            *last = to;
         if (*text == '\0')
             return true;
         if (*text++ != ',')
@@ -65,17 +68,18 @@ bool fp_portset_parse(struct fp_portset *set, const char *text) {
     return false;
 }
 
-void fp_range_measure(struct fp_range *range) {
-    range->size = 0;
-    range->first = FP_PORTS - 1;
+bool fp_portset_parse(struct fp_portset *set, const char *text) {
+    uint16_t first = UINT16_MAX, last = 0;
+    return parse(set, text, &first, &last);
+}
+
+bool fp_range_parse(struct fp_range *range, const char *text) {
+    range->first = UINT16_MAX;
     range->last = 0;
-    for (unsigned word = 0; word < FP_WORDS; word++) {
-        uint64_t bits = range->ports.words[word];
-        if (!bits)
-            continue;
-        if (range->size == 0)
-            range->first = (uint16_t)(word * 64 + (unsigned)__builtin_ctzll(bits));
-        range->last = (uint16_t)(word * 64 + 63 - (unsigned)__builtin_clzll(bits));
-        range->size += (unsigned)__builtin_popcountll(bits);
-    }
+    if (!parse(&range->ports, text, &range->first, &range->last))
+        return false;
+    for (unsigned word = range->first / 64; word <= range->last / 64u; word++)
+        range->size +=
+            range->ports.words[word] == UINT64_MAX ? 64 : (unsigned)__builtin_popcountll(range->ports.words[word]);
+    return true;
 }

@@ -19,15 +19,15 @@ static inline bool fp_portset_has(const struct fp_portset *set, uint16_t port) {
     return (set->words[port / 64] >> (port % 64)) & 1;
 }
 
-/* A set to be searched: the search looks at no word outside of first..last. Of the empty one, first is beyond last. */
+/* A set to be searched: the search looks at no word outside of first..last. */
 struct fp_range {
-    struct fp_portset ports;
     unsigned size;
     uint16_t first, last;
+    struct fp_portset ports;
 };
 
-/* Fills in the rest from the ports. */
-void fp_range_measure(struct fp_range *range);
+/* fp_portset_parse() and the rest, of zeroed memory. False where it can't be read: of size 0. */
+bool fp_range_parse(struct fp_range *range, const char *text);
 
 /* Adds from..to, both included; from <= to. */
 void fp_portset_add(struct fp_portset *set, uint16_t from, uint16_t to);
@@ -42,8 +42,8 @@ bool fp_portset_empty(const struct fp_portset *set);
 bool fp_portset_read_range(const char **text, uint16_t *from, uint16_t *to);
 
 /*
- * Reads a whole range variable, "FROM-TO" or "PORT", several with commas, into *set, which is cleared first. False,
- * and an empty set, where it can't be read; the empty text can't.
+ * Adds a whole range variable, "FROM-TO" or "PORT", several with commas, to *set. False, and an empty set, where it
+ * can't be read; the empty text can't. Memory that the text says nothing of is left alone: each page of it costs.
  */
 bool fp_portset_parse(struct fp_portset *set, const char *text);
 

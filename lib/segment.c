@@ -78,18 +78,15 @@ static int open_error(int error) {
     }
 }
 
-static int map(int fd, struct fp_segment **out, struct fp_segment_facts *facts) {
-    struct stat st;
-    if (fstat(fd, &st) != 0)
-        return open_error(errno);
+/* Core dumps leave it out, as they do all shared files unless told otherwise. */
+static int map(int fd, const struct stat *st, struct fp_segment **out, struct fp_segment_facts *facts) {
     void *memory = mmap(NULL, sizeof(struct fp_segment), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED)
         return -ENOMEM;
-    facts->device = st.st_dev;
-    facts->inode = st.st_ino;
-    facts->owner = st.st_uid;
-    facts->mode = st.st_mode & 07777;
-    madvise(memory, sizeof(struct fp_segment), MADV_DONTDUMP);
+    facts->device = st->st_dev;
+    facts->inode = st->st_ino;
+    facts->owner = st->st_uid;
+    facts->mode = st->st_mode & 07777;
     *out = memory;
     return 0;
 }
@@ -166,9 +163,10 @@ static int create(const char *path, mode_t mode, struct fp_segment **out, struct
     int fd = open_unnamed(temporary, mode);
     if (fd < 0)
         return open_error(errno);
+    struct stat st;
     int error = fill(fd, mode);
     if (error == 0)
-        error = map(fd, out, facts);
+        error = fstat(fd, &st) == 0 ? map(fd, &st, out, facts) : open_error(errno);
     if (error == 0 && *out) {
         stamp(*out);
         error = publish(fd, temporary, path);
@@ -216,7 +214,7 @@ static enum verdict judge(int fd, const struct stat *st, struct fp_segment **out
     ssize_t length = pread(fd, &header, sizeof header, 0);
     bool whole = length == (ssize_t)sizeof header;
     if (whole && st->st_size == (off_t)sizeof(struct fp_segment) && stamped_right(&header)) {
-        *error = map(fd, out, facts);
+        *error = map(fd, st, out, facts);
         return SOUND;
     }
     bool magic = length >= (ssize_t)sizeof header.magic && header.magic == FP_MAGIC;
@@ -288,10 +286,8 @@ int fp_segment_open(const struct fp_segment_request *request, struct fp_segment 
             break;
         error = -EPROTO; /* somebody else's is there: theirs, then */
     }
-    if (error == 0 && *out) {
-        fp_lock_prepare(*out);
+    if (error == 0 && *out)
         return 0;
-    }
     *out = NULL;
     return error != 0 ? error : -EPROTO;
 }

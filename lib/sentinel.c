@@ -40,7 +40,7 @@ static uint16_t claim_twin(struct fp_attempt *attempt) {
     struct fp_segment *segment = attempt->fp->segment;
     unsigned protocol = attempt->bind->protocol;
     uint16_t port = session_port(attempt, !protocol);
-    if (port == 0 || !fp_portset_has(&attempt->fp->ranges[protocol].ports, port) ||
+    if (port == 0 || !fp_portset_has(&attempt->fp->ranges[protocol]->ports, port) ||
         fp_hint(segment->taken[protocol], port) ||
         !fp_entry_claim(segment, protocol, port, 0, attempt->self, attempt->meaning))
         return 0;
@@ -93,7 +93,7 @@ static bool seize(struct fp_attempt *attempt, uint16_t port) {
 static void pledge(struct fp_attempt *attempt, uint16_t port) {
     struct fp_segment *segment = attempt->fp->segment;
     unsigned other = !attempt->bind->protocol;
-    if (!attempt->search.twin || !fp_portset_has(&attempt->fp->ranges[other].ports, port))
+    if (!attempt->search.twin || !fp_portset_has(&attempt->fp->ranges[other]->ports, port))
         return;
     struct fp_locked locked;
     fp_meaning meaning = fp_with_state(attempt->meaning, FP_PLEDGED);
@@ -230,7 +230,7 @@ static int bind_session(struct fp_attempt *attempt, uint16_t port) {
 static int begin(struct fp_attempt *attempt, const struct fp_bind *bind, bool both) {
     int error = fp_attempt_begin(attempt, bind);
     if (error == 0 && both)
-        attempt->search.twin = &bind->fp->ranges[!bind->protocol];
+        attempt->search.twin = bind->fp->ranges[!bind->protocol];
     return error;
 }
 

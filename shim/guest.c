@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest.h"
 
+#include "hand_down.h"
 #include "log.h"
 #include "report.h"
 
@@ -12,9 +13,32 @@
 
 struct fp_guest fp_guest;
 
+/*
+ * The variables of ours that the environment has, by one look at it: there may be hundreds of others, and nearly every
+ * program starts without a bind ahead of it.
+ */
+struct variables {
+    unsigned count;
+    const char *found[64];
+};
+
+static void find_variables(struct variables *variables) {
+    variables->count = 0;
+    /* A set-user-ID program is inert: secure_getenv() has an answer for nobody there. */
+    if (!secure_getenv("FREEPORT_TCP") && !secure_getenv("FREEPORT_UDP"))
+        return;
+    for (char **at = environ; *at && variables->count < sizeof variables->found / sizeof variables->found[0]; at++)
+        if (strncmp(*at, "FREEPORT_", 9) == 0)
+            variables->found[variables->count++] = *at;
+}
+
 static const char *from_environment(const char *variable, void *context) {
-    (void)context;
-    return secure_getenv(variable);
+    const struct variables *variables = context;
+    size_t length = strlen(variable);
+    for (unsigned i = 0; i < variables->count; i++)
+        if (strncmp(variables->found[i], variable, length) == 0 && variables->found[i][length] == '=')
+            return variables->found[i] + length + 1;
+    return NULL;
 }
 
 static void complain(const struct fp_settings *settings, const char *variable, const char *value, const char *expected,
@@ -37,12 +61,9 @@ static void complain(const struct fp_settings *settings, const char *variable, c
     fp_log_end(&line);
 }
 
-/* Children find what this process made up or found out. setenv() allocates: here, and in no hook. */
-static void hand_down(const char *variable, const struct fp_line *value) {
-    char text[sizeof value->text];
-    memcpy(text, value->text, value->length);
-    text[value->length] = 0;
-    setenv(variable, text, 1);
+static void hand_down(const char *variable, struct fp_line *value) {
+    value->text[value->length] = 0;
+    fp_hand_down(variable, value->text);
 }
 
 /* A session is a process tree unless it is named: the first process makes one up. */
@@ -128,22 +149,23 @@ static bool start_segment(struct fp_guest *guest) {
 
 static enum fp_phase start(struct fp_guest *guest, const struct fp_calls *calls) {
     struct fp_settings *settings = &guest->settings;
-    fp_log_start();
-    if (!fp_settings_read(settings, from_environment, complain, NULL))
+    struct variables variables;
+    find_variables(&variables);
+    if (variables.count == 0)
         return FP_PHASE_INERT;
-    guest->has_sentinels =
-        !fp_portset_empty(&settings->sentinels[FP_TCP]) || !fp_portset_empty(&settings->sentinels[FP_UDP]);
+    fp_log_start();
+    fp_settings_read(settings, from_environment, complain, &variables);
+    guest->has_sentinels = settings->sentinels_any;
     start_session(settings);
     fp_report_start(settings);
     guest->handle.calls = *calls;
-    struct freeport_config config = {
-        .name = settings->name,
-        .tcp = settings->range[FP_TCP][0] ? settings->range[FP_TCP] : NULL,
-        .udp = settings->range[FP_UDP][0] ? settings->range[FP_UDP] : NULL,
-        .session = settings->session,
-    };
-    if (settings->bad || fp_configure(&guest->handle, &config) != 0)
+    if (settings->bad)
         return FP_PHASE_REFUSING;
+    for (unsigned protocol = 0; protocol < FP_PROTOCOL_COUNT; protocol++)
+        guest->handle.ranges[protocol] = &settings->ranges[protocol];
+    fp_text_set(&guest->handle.name, settings->name);
+    fp_text_set(&guest->handle.session, settings->session);
+    guest->handle.has_session = true;
     return start_segment(guest) ? FP_PHASE_ACTIVE : FP_PHASE_REFUSING;
 }
 

@@ -23,10 +23,10 @@ enum fp_phase {
 
 struct fp_guest {
     _Atomic int phase;
-    struct fp_settings settings;
-    struct freeport handle;
     bool has_sentinels; /* without any, names and destinations are nobody's business */
     int (*connect)(int fd, const struct sockaddr *address, socklen_t length); /* the real one */
+    struct freeport handle;
+    struct fp_settings settings;
 };
 
 extern struct fp_guest fp_guest;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "report.h"
 
+#include "hand_down.h"
 #include "line.h"
 #include "log.h"
 #include "uncancelled.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -37,7 +37,7 @@ static void start_descriptor(struct fp_settings *settings) {
     fp_line_text(&line, ":");
     fp_line_number(&line, settings->report_inode);
     line.text[line.length] = 0;
-    setenv("FREEPORT_REPORT_ID", line.text, 1);
+    fp_hand_down("FREEPORT_REPORT_ID", line.text);
 }
 
 /* A child in another working directory is to find the same file. */
@@ -52,7 +52,7 @@ static void start_file(struct fp_settings *settings) {
     path[directory] = '/';
     memcpy(path + directory + 1, settings->report, length + 1);
     memcpy(settings->report, path, directory + 1 + length + 1);
-    setenv("FREEPORT_REPORT", settings->report, 1);
+    fp_hand_down("FREEPORT_REPORT", settings->report);
 }
 
 void fp_report_start(struct fp_settings *settings) {

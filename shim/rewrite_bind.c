@@ -31,7 +31,7 @@ static enum meaning meaning_for(unsigned protocol, uint16_t port) {
         return MEANS_NOTHING;
     if (fp_portset_has(&settings->sentinels[protocol], port))
         return MEANS_SENTINEL;
-    return fp_portset_has(&settings->ranges[protocol], port) ? MEANS_EXPLICIT : MEANS_NOTHING;
+    return fp_portset_has(&settings->ranges[protocol].ports, port) ? MEANS_EXPLICIT : MEANS_NOTHING;
 }
 
 static bool asks_for_no_port(int fd) {

@@ -230,13 +230,13 @@ static void lenient_makes_a_range_that_cannot_be_read_all_ports(void **state) {
     struct freeport_config config = config_of("0-70000", NULL, NULL);
     config.flags = FREEPORT_LENIENT;
     assert_int_equal(freeport_open(&fp, &config), 0);
-    assert_int_equal(fp->ranges[FP_TCP_INDEX].size, 65535);
-    assert_int_equal(fp->ranges[FP_UDP_INDEX].size, 0);
+    assert_int_equal(fp->ranges[FP_TCP_INDEX]->size, 65535);
+    assert_int_equal(fp->ranges[FP_UDP_INDEX]->size, 0);
     freeport_close(fp);
     config.tcp = NULL;
     assert_int_equal(freeport_open(&fp, &config), 0);
-    assert_int_equal(fp->ranges[FP_TCP_INDEX].size, 65535);
-    assert_int_equal(fp->ranges[FP_UDP_INDEX].size, 65535);
+    assert_int_equal(fp->ranges[FP_TCP_INDEX]->size, 65535);
+    assert_int_equal(fp->ranges[FP_UDP_INDEX]->size, 65535);
     freeport_close(fp);
     config.name = "not a name";
     assert_open_fails(&config, -EINVAL);

@@ -32,6 +32,7 @@ static void assert_wanted(const char *what, unsigned from, unsigned to) {
 }
 
 static void assert_parses(const char *text) {
+    clear(&set);
     if (!fp_portset_parse(&set, text))
         fail_msg("'%s' was refused", text);
 }

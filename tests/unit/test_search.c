@@ -53,7 +53,17 @@ static int know_owners(void **state) {
 }
 
 static void begin_search(struct fp_search *search, unsigned name, unsigned protocol) {
-    fp_range_measure(&range);
+    range.first = UINT16_MAX;
+    range.last = 0;
+    range.size = 0;
+    for (unsigned port = 1; port <= LAST; port++) {
+        if (!fp_portset_has(&range.ports, (uint16_t)port))
+            continue;
+        range.size++;
+        range.last = (uint16_t)port;
+        if (range.first > port)
+            range.first = (uint16_t)port;
+    }
     fp_search_begin(search, segment, name, protocol, &range, self);
 }
 

@@ -178,8 +178,8 @@ static void one_range_manages_its_protocol_alone(void **state) {
         assert_false(settings.managed[!protocol]);
         assert_string_equal(settings.range[protocol], "30000-31000");
         assert_string_equal(settings.range[!protocol], "");
-        assert_ports(&settings.ranges[protocol], 30000, 31000, 0, 0);
-        assert_true(fp_portset_empty(&settings.ranges[!protocol]));
+        assert_ports(&settings.ranges[protocol].ports, 30000, 31000, 0, 0);
+        assert_true(fp_portset_empty(&settings.ranges[!protocol].ports));
     }
 }
 
@@ -192,8 +192,8 @@ static void two_ranges_are_kept_apart(void **state) {
     assert_int_equal(heard.complaints, 0);
     assert_string_equal(settings.range[FP_TCP], "1");
     assert_string_equal(settings.range[FP_UDP], "2-3,5");
-    assert_ports(&settings.ranges[FP_TCP], 1, 1, 0, 0);
-    assert_ports(&settings.ranges[FP_UDP], 2, 5, 4, 4);
+    assert_ports(&settings.ranges[FP_TCP].ports, 1, 1, 0, 0);
+    assert_ports(&settings.ranges[FP_UDP].ports, 2, 5, 4, 4);
 }
 
 static void a_range_alone_leaves_every_default(void **state) {
@@ -372,7 +372,7 @@ static void a_malformed_range_is_managed_empty_and_bad(void **state) {
             assert_true(settings.managed[protocol]);
             assert_false(settings.managed[!protocol]);
             assert_string_equal(settings.range[protocol], "");
-            assert_true(fp_portset_empty(&settings.ranges[protocol]));
+            assert_true(fp_portset_empty(&settings.ranges[protocol].ports));
         }
     }
 }
@@ -386,7 +386,7 @@ static void a_malformed_range_leaves_the_other_protocol_its_own(void **state) {
     assert_refused("FREEPORT_TCP", "many");
     assert_true(settings.managed[FP_TCP] && settings.managed[FP_UDP]);
     assert_string_equal(settings.range[FP_UDP], "40000");
-    assert_ports(&settings.ranges[FP_UDP], 40000, 40000, 0, 0);
+    assert_ports(&settings.ranges[FP_UDP].ports, 40000, 40000, 0, 0);
 }
 
 static void a_malformed_range_is_every_port_in_silence_when_lenient(void **state) {
@@ -400,7 +400,7 @@ static void a_malformed_range_is_every_port_in_silence_when_lenient(void **state
         assert_true(settings.lenient);
         assert_true(settings.managed[FP_UDP]);
         assert_string_equal(settings.range[FP_UDP], "1-65535");
-        assert_ports(&settings.ranges[FP_UDP], 1, LAST, 0, 0);
+        assert_ports(&settings.ranges[FP_UDP].ports, 1, LAST, 0, 0);
         assert_false(settings.managed[FP_TCP]);
         assert_string_equal(settings.range[FP_TCP], "");
     }
@@ -456,11 +456,11 @@ static void a_range_as_long_as_its_field_is_kept_and_a_longer_one_refused(void *
             if (length <= most) {
                 assert_accepted("FREEPORT_TCP", text);
                 assert_string_equal(settings.range[FP_TCP], text);
-                assert_ports(&settings.ranges[FP_TCP], 30000, 30001, 0, 0);
+                assert_ports(&settings.ranges[FP_TCP].ports, 30000, 30001, 0, 0);
             } else {
                 assert_refused("FREEPORT_TCP", text);
                 assert_string_equal(settings.range[FP_TCP], "");
-                assert_true(fp_portset_empty(&settings.ranges[FP_TCP]));
+                assert_true(fp_portset_empty(&settings.ranges[FP_TCP].ports));
             }
         }
     }

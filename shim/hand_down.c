@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Not by setenv(): it allocates, and nearly every program that is started is one that would not have done so before
+ * main(), or at all. The list of variables and those that are added stand here, as long as there is room, in a
+ * page. The program's own setenv() takes any list for what it is.
+ */
+#include "hand_down.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MOST_VARIABLES = 400, TEXT_BYTES = 768 };
+
+static char *list[MOST_VARIABLES + 1];
+static char text[TEXT_BYTES];
+static size_t text_used;
+
+/* Where the variable stands in the list, or where its end is. */
+static char **find(char **at, const char *variable, size_t length) {
+    while (*at && (strncmp(*at, variable, length) != 0 || (*at)[length] != '='))
+        at++;
+    return at;
+}
+
+static char *append(char *at, const char *string, size_t length) {
+    memcpy(at, string, length);
+    return at + length;
+}
+
+/* Whether the list is ours to change. */
+static bool own_list(void) {
+    size_t count = 0;
+    if (environ == list)
+        return true;
+    while (environ && environ[count])
+        if (++count == MOST_VARIABLES)
+            return false;
+    if (count > 0)
+        memcpy(list, environ, count * sizeof *list);
+    environ = list;
+    return true;
+}
+
+void fp_hand_down(const char *variable, const char *value) {
+    size_t name_length = strlen(variable), value_length = strlen(value);
+    if (name_length + value_length + 2 > sizeof text - text_used || !own_list()) {
+        setenv(variable, value, 1);
+        return;
+    }
+    char **place = find(list, variable, name_length);
+    if (place == list + MOST_VARIABLES) {
+        setenv(variable, value, 1);
+        return;
+    }
+    char *entry = text + text_used, *end = append(entry, variable, name_length);
+    *end++ = '=';
+    end = append(end, value, value_length);
+    *end++ = 0;
+    text_used = (size_t)(end - text);
+    *place = entry; /* behind the last one, the list has zeroes */
+}
