@@ -1,0 +1,128 @@
+# shellcheck shell=bats
+# SPDX-License-Identifier: MIT
+# The manual pages against what they describe: they render, and say neither more nor less than header and program do.
+
+load helper
+
+SOURCE=$BATS_TEST_DIRNAME/../..
+
+# section PAGE HEADING: the lines of a section, as they are written.
+section() { awk -v heading="# $2" '/^# / { inside = $0 == heading; next } inside' "$SOURCE/docs/$1.scd"; }
+
+# terms: the bold words of what is defined in the text on standard input, sorted. An indented line makes a definition.
+terms() { awk '/^\t/ && last !~ /^\t/ { print last } { last = $0 }' | grep -o '\*[^*]*\*' | tr -d '*' | sort; }
+
+# one_line: text with its white space evened out.
+one_line() { tr -s ' \t\n' ' ' | sed 's/( /(/g; s/^ //; s/ $//'; }
+
+# declarations: what freeport.h declares, without comments and macros, in one line.
+declarations() {
+    sed 's|/\*.*\*/||; /^ *\/\*/,/\*\//d; /^#/d; s/^FREEPORT_API //' "$SOURCE/lib/freeport.h" | one_line
+}
+
+# variables: the names that env/settings.c reads, sorted.
+variables() { sed -n 's/^ *\.name = "\(FREEPORT_[A-Z_]*\)",/\1/p' "$SOURCE/env/settings.c" | sort; }
+
+functions() { sed -n 's/^FREEPORT_API .*[ *]\(freeport_[a-z]*\)(.*/\1/p' "$SOURCE/lib/freeport.h"; }
+
+@test "each page is built, and renders without a warning" {
+    for source in "$SOURCE"/docs/*.scd; do
+        page=$FREEPORT_BUILD/docs/$(basename -s .scd "$source")
+        assert [ -s "$page" ]
+        # scdoc begins a paragraph after each heading, which nobody sees.
+        assert_equal "$(mandoc -T lint -W warning "$page" | grep -v 'skipping paragraph macro: PP' || true)" ""
+        assert_equal "$(groff -k -t -man -T utf8 -w w -z "$page" 2>&1)" ""
+    done
+}
+
+@test "each page and each function's page is installed" {
+    cmake --install "$FREEPORT_BUILD" --prefix "$BATS_TEST_TMPDIR/usr" >/dev/null
+    man=$(find "$BATS_TEST_TMPDIR/usr" -type d -name man)
+    for page in "$FREEPORT_BUILD"/docs/*.[1-8]; do
+        [[ -s $man/man${page##*.}/${page##*/} ]] || fail "${page##*/} is not installed"
+    done
+    for function in $(functions); do
+        grep -qE "^(.*, )?$function(, .*)? - " "$man/man3/$function.3" || fail "$function(3) is not about $function()"
+    done
+}
+
+@test "the pages of the functions have their declarations, and libfreeport(3) the configuration's" {
+    header=$(declarations)
+    for function in $(functions); do
+        page=$function
+        [[ $function != freeport_close ]] || page=freeport_open
+        declared=$(grep -o "[a-z ]*[ *]$function([^;]*);" <<<"$header" | one_line)
+        [[ $declared ]] || fail "$function: no declaration found"
+        shown=$(section "$page.3" SYNOPSIS | one_line)
+        [[ $shown == *"$declared"* ]] || fail "$page(3) has no '$declared', but: $shown"
+    done
+    for struct in libfreeport:freeport_config freeport_each:freeport_assignment; do
+        declared=$(grep -o "struct ${struct#*:} {[^}]*};" <<<"$header")
+        shown=$(section "${struct%:*}.3" SYNOPSIS | sed 's|/\*.*\*/||' | one_line | grep -o "struct ${struct#*:} {[^}]*};")
+        assert_equal "$shown" "$declared"
+    done
+}
+
+@test "the errors of each function's page are those in freeport.h" {
+    for function in $(functions); do
+        case $function in freeport_close | freeport_strerror) continue ;; esac # which have none
+        # They stand in the comment before the declaration.
+        expected=$(awk -v name="$function" '
+            /^\/\*/ { comment = "" }
+            { comment = comment $0 "\n" }
+            $0 ~ "^FREEPORT_API .*[ *]" name "\\(" { print comment }' "$SOURCE/lib/freeport.h" |
+            grep -o -- '-E[A-Z]*' | sort -u)
+        [[ $expected ]] || fail "$function: no errors found in freeport.h"
+        assert_equal "$function: $(section "$function.3" ERRORS | terms)" "$function: $expected"
+    done
+}
+
+@test "freeport_strerror(3) says what the function says" {
+    /usr/bin/python3 - "$FREEPORT_LIBRARY" <<'PYTHON' >"$BATS_TEST_TMPDIR/said"
+import ctypes
+import errno
+import sys
+
+strerror = ctypes.CDLL(sys.argv[1]).freeport_strerror
+strerror.restype = ctypes.c_char_p
+libc = ctypes.CDLL(None).strerrordesc_np
+libc.restype = ctypes.c_char_p
+for error in range(0, 200):
+    # What libfreeport has words of its own for.
+    if error == 0 or (libc(error) and strerror(-error) != libc(error)):
+        print(f"-{errno.errorcode[error]}" if error else "0", strerror(-error).decode())
+PYTHON
+    section freeport_strerror.3 DESCRIPTION |
+        awk '/^\*/ { gsub(/\*/, ""); name = $0; next } name && /^\t/ { print name $0; name = "" }' |
+        tr '\t' ' ' >"$BATS_TEST_TMPDIR/written"
+    run -0 diff <(sort "$BATS_TEST_TMPDIR/said") <(sort "$BATS_TEST_TMPDIR/written")
+}
+
+@test "freeport(7) and the README have every variable, and no other" {
+    # Two are freeport's own, and no user's to set.
+    expected=$(variables | grep -vxE 'FREEPORT_REPORT_ID|FREEPORT_SEGMENT_OWNER')
+    [[ $(wc -l <<<"$expected") -ge 10 ]]
+    assert_equal "$(section freeport.7 ENVIRONMENT | terms)" "$expected"
+    readme=$(awk -F '|' '$2 ~ /^ .FREEPORT_/ { print $2 }' "$SOURCE/README.md" | grep -o 'FREEPORT_[A-Z_]*' | sort)
+    assert_equal "$readme" "$expected"
+    for variable in FREEPORT_REPORT_ID FREEPORT_SEGMENT_OWNER; do
+        assert_regex "$(section freeport.7 ENVIRONMENT)" "\\*$variable\\*"
+    done
+}
+
+@test "freeport(7) has every variable's default and its words" {
+    # variable, default, and the words of an enumeration, one variable a line
+    sed -n '/^static const struct variable variables/,/^};/p' "$SOURCE/env/settings.c" | tr -d '\n' |
+        sed 's/    },/\n/g' | sed -n 's/.*\.name = "\([A-Z_]*\)".*\.initial = "\([^"]*\)"\(.*\)/\1 \2 \3/p' |
+        while read -r variable default rest; do
+            # shellcheck disable=SC2020 # two characters
+            written=$(section freeport.7 ENVIRONMENT | awk -v term="*$variable*" '$0 == term { inside = 1; next }
+                /^$/ { inside = 0 } inside' | tr -d '_*' | one_line)
+            [[ $written == *"Default: $default."* ]] || fail "$variable: no 'Default: $default.' in: $written"
+            grep -o '\] = "[a-z]*"' <<<"$rest" | grep -o '[a-z]*' | while read -r word; do
+                [[ $written == *"$word"* ]] || fail "$variable: '$word' is missing in: $written"
+            done
+            echo "$variable"
+        done >"$BATS_TEST_TMPDIR/seen"
+    assert [ "$(wc -l <"$BATS_TEST_TMPDIR/seen")" -ge 8 ]
+}
