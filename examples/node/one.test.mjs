@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: MIT
+import { testServer } from './server.mjs';
+
+testServer('one', 'two');

@@ -1,0 +1,221 @@
+# shellcheck shell=bats disable=SC2016
+# SPDX-License-Identifier: MIT
+# examples/ does what its comments say, from a copy, with freeport found in PATH. What shows two suites with one
+# hard-coded port at once is also run without freeport, where it has to fail: or it would show nothing.
+
+load helper
+
+PATIENCE=60
+export BATS_TEST_TIMEOUT=300 # one of them builds freeport
+
+setup() {
+    freeport_setup
+    [[ -x ${FREEPORT_CLI:-} ]] || fail "FREEPORT_CLI is no program: '${FREEPORT_CLI:-}'"
+    cp -r "$BATS_TEST_DIRNAME/../../examples" "$BATS_TEST_TMPDIR/examples"
+    cd "$BATS_TEST_TMPDIR/examples" || return
+    # The distribution's own python3 and node, whatever else stands first in PATH.
+    mkdir "$BATS_TEST_TMPDIR/bin"
+    ln -s "$FREEPORT_CLI" "$BATS_TEST_TMPDIR/bin/freeport"
+    configure PATH="$BATS_TEST_TMPDIR/bin:/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin"
+    range=$(own_range)
+    configure FREEPORT_TCP="$range" FREEPORT_REPORT="$BATS_TEST_TMPDIR/ports.report"
+}
+
+# within COMMAND...: not longer than PATIENCE, and without bats' own descriptors.
+within() { timeout --kill-after=5 "$PATIENCE" "$@" 3>&- 4>&-; }
+
+# alone COMMAND...: in a network of its own, where port 8080 is nobody else's.
+alone() {
+    unshare --net true 2>/dev/null || skip "no network namespaces for this user"
+    within unshare --net sh -c 'ip link set lo up && exec "$@"' sh "$@"
+}
+
+# Two sessions had 8080, each on a port of its own out of the range.
+assert_two_ports() {
+    local -a ports
+    mapfile -t ports < <(reported_ports "$BATS_TEST_TMPDIR/ports.report" tcp 8080 | tr ' ' '\n' | sort -u)
+    assert_equal "${#ports[@]} ports" "2 ports"
+    for port in "${ports[@]}"; do assert_in_range "$port" "$range"; done
+}
+
+@test "make -j" {
+    cd make
+    run -0 within make --silent -j2
+    assert_equal "$(sort <<<"$output")" "one: reached one on port 8080
+two: reached two on port 8080"
+    assert_two_ports
+    rm ./*.up
+    run ! alone make -j2 ISOLATE=
+    assert_output --partial "Address already in use"
+}
+
+@test "CTest" {
+    cd ctest
+    within cmake -B build >/dev/null
+    run -0 within ctest --test-dir build -j2
+    assert_line "100% tests passed, 0 tests failed out of 2"
+    assert_two_ports
+    rm build/*.up
+    within cmake -B build -DISOLATE= >/dev/null
+    run ! alone ctest --test-dir build -j2 --output-on-failure
+    assert_output --partial "Address already in use"
+}
+
+@test "bats" {
+    cd bats
+    run -0 within env -u BATS_TMPDIR bats --jobs 2 suite.bats
+    assert_output --regexp "ok 1 the first test has port 8080
+ok 2 the second test has port 8080, too"
+    assert_two_ports
+    ISOLATE='' run ! alone bats --jobs 2 suite.bats
+    assert_output --partial "Address already in use"
+}
+
+@test "pytest-xdist" {
+    cd pytest
+    run -0 within python3 -m pytest -p no:cacheprovider --basetemp="$BATS_TEST_TMPDIR/pytest"
+    assert_output --partial "2 passed"
+    assert_two_ports
+    run ! alone python3 -m pytest -p no:cacheprovider --basetemp="$BATS_TEST_TMPDIR/plain" -o addopts= -n 2
+    assert_output --partial "Address already in use"
+}
+
+@test "Node's test runner" {
+    cd node
+    run -0 within node run.mjs
+    assert_line "ok 1 - one has port 8080"
+    assert_line "ok 2 - two has port 8080"
+    assert_line "# pass 2"
+    assert_two_ports
+    rm ./*.up
+    run ! alone node run.mjs plain
+    assert_output --partial "EADDRINUSE"
+}
+
+@test "a shell script that wants two ports, and two of it at once" {
+    cd shell
+    background first ./two-servers
+    background second ./two-servers
+    wait_lines "$BATS_TEST_TMPDIR/first.log" 2
+    wait_lines "$BATS_TEST_TMPDIR/second.log" 2
+    for log in first second; do
+        run -0 cat "$BATS_TEST_TMPDIR/$log.log"
+        assert_line --index 0 --regexp "^http://127\.0\.0\.1:[0-9]+/ is the first$"
+        assert_line --index 1 --regexp "^http://127\.0\.0\.1:[0-9]+/ is the second$"
+    done
+    found=$(grep -oh ':[0-9][0-9]*/' "$BATS_TEST_TMPDIR"/{first,second}.log | tr -d ':/' | sort -u)
+    assert_equal "$(wc -l <<<"$found")" 4
+    for port in $found; do assert_in_range "$port" "$range"; done
+}
+
+@test "a C program on libfreeport, by pkg-config and by find_package" {
+    prefix=$BATS_TEST_TMPDIR/usr
+    within cmake -S "$BATS_TEST_DIRNAME/../.." -B "$BATS_TEST_TMPDIR/build" -DCMAKE_INSTALL_PREFIX="$prefix" \
+        -DFREEPORT_BUILD_CLI=OFF -DBUILD_TESTING=OFF >/dev/null
+    within cmake --build "$BATS_TEST_TMPDIR/build" --target install >/dev/null
+    libraries=$(dirname "$(find "$prefix" -name libfreeport.so)")
+
+    cd c
+    # The line as its comment has it.
+    PKG_CONFIG_PATH=$libraries/pkgconfig within sh -c "$(sed -n 's/^ \* *\$ \(cc .*\)/\1/p' server.c)"
+    within cmake -B build -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
+    within cmake --build build >/dev/null
+
+    # The library has no environment: its segment is the user's own, and another network's is another one.
+    unshare --net true 2>/dev/null || skip "no network namespaces for this user"
+    background servers env LD_LIBRARY_PATH="$libraries" unshare --net sh -c '
+        ip link set lo up
+        ./server 30000-31000 & build/server 30000-31000 &
+        echo "$!"
+        until curl -sf --max-time 5 http://127.0.0.1:30000/ && curl -sf --max-time 5 http://127.0.0.1:30001/; do
+            sleep 0.05
+        done
+        rm -f "/dev/shm/freeport-$(id -u)-$(stat -Lc %i /proc/self/ns/net)"
+        wait'
+    wait_lines "$BATS_TEST_TMPDIR/servers.log" 5 >/dev/null
+    assert_equal "$(grep -E '^3000[01]$' "$BATS_TEST_TMPDIR/servers.log" | sort)" "$(printf '%s\n' 30000 30001)"
+    assert_equal "$(grep -o 'this is process [0-9]*' "$BATS_TEST_TMPDIR/servers.log" | sort -u | wc -l)" 2
+}
+
+@test "an Erlang release with several pools of ports, two nodes at once" {
+    cd erlang
+    first=${range%-*}
+    sed -i "s/{30000, 30999}/{$first, $((first + 49))}/" sys.config
+    sed -i "s/{31500, 31999}/{$((first + 50)), $((first + 99))}/" sys.config
+    within ./build
+    background one ./start
+    background two ./start
+    wait_lines "$BATS_TEST_TMPDIR/one.log" 3
+    wait_lines "$BATS_TEST_TMPDIR/two.log" 3
+    assert_equal "$(sort "$BATS_TEST_TMPDIR"/{one,two}.log)" "calls tcp $((first + 50))
+calls tcp $((first + 51))
+calls udp $((first + 50))
+calls udp $((first + 51))
+web tcp $first
+web tcp $((first + 1))"
+}
+
+@test "a systemd unit: two instances, and one of them again" {
+    cd systemd
+    mkdir -p "$BATS_TEST_TMPDIR/srv"
+    sed "s|/usr/bin/freeport|$FREEPORT_CLI|; s|20000-20999|$range|; s|/srv|$BATS_TEST_TMPDIR/srv|" \
+        legacy@.service >"$BATS_TEST_TMPDIR/legacy@red.service"
+    assert_equal "$(within systemd-analyze verify --man=no "$BATS_TEST_TMPDIR/legacy@red.service" 2>&1)" ""
+    # As systemd has it, near enough: lines that go on joined, %i replaced, split at blanks.
+    command=$(sed -n '/^ExecStart=/,/[^\\]$/p' "$BATS_TEST_TMPDIR/legacy@red.service" | sed 's/^ExecStart=//; s/\\$//' |
+        tr '\n' ' ')
+    for copy in red blue; do
+        read -ra words <<<"${command//%i/$copy}"
+        background "$copy" "${words[@]}"
+        eval "$copy=$BACKGROUND_PID"
+        wait_lines "$BATS_TEST_TMPDIR/$copy.log" 1
+    done
+    # shellcheck disable=SC2154
+    stop "$red"
+    port=$(freeport port 8080 --session legacy-red)
+    assert_not_equal "$(freeport port 8080 --session legacy-blue)" "$port"
+    read -ra words <<<"${command//%i/red}"
+    background again "${words[@]}"
+    wait_lines "$BATS_TEST_TMPDIR/again.log" 1
+    assert_equal "$(freeport port 8080 --session legacy-red)" "$port"
+    wait_tcp 127.0.0.1 "$port"
+}
+
+@test "a CI workflow: its commands, as two jobs on one host" {
+    mkdir one two
+    # The matrix, and the steps that run something: a line each, as the shell gets it.
+    /usr/bin/python3 - ci/workflow.yml >steps <<'PYTHON'
+import sys
+import yaml
+
+job = yaml.safe_load(open(sys.argv[1]))["jobs"]["suite"]
+print("copies", *job["strategy"]["matrix"]["copy"])
+for variable, value in job["env"].items():
+    print("env", f"{variable}={value}")
+for step in job["steps"]:
+    if "run" in step:
+        print("run", step["run"])
+PYTHON
+    assert_equal "$(sed -n 's/^copies //p' steps)" "one two"
+    unset FREEPORT_REPORT
+    for copy in one two; do
+        # The suite waits for its other copy, in one folder for both; the report is in the job's own.
+        other=$([[ $copy == one ]] && echo two || echo one)
+        printf '#!/bin/sh\ncd .. && exec ./suite "$1" %s\n' "$other" >"$copy/suite"
+        chmod +x "$copy/suite"
+        {
+            echo 'set -e'
+            sed -n 's/^env /export /p' steps | sed 's/\${{ matrix.copy }}/'"$copy/"
+            sed -n 's/^run //p' steps
+        } >"$copy/script"
+        (cd "$copy" && background "$copy" sh ./script)
+    done
+    for copy in one two; do
+        wait_lines "$BATS_TEST_TMPDIR/$copy.log" 2
+        run -0 cat "$BATS_TEST_TMPDIR/$copy.log"
+        assert_line "$copy: reached $copy on port 8080"
+        assert_line --regexp "^tcp 8080 [0-9]+ "
+        cat "$copy/ports.txt" >>"$BATS_TEST_TMPDIR/ports.report"
+    done
+    assert_two_ports
+}
