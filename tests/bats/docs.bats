@@ -38,8 +38,9 @@ functions() { sed -n 's/^FREEPORT_API .*[ *]\(freeport_[a-z]*\)(.*/\1/p' "$SOURC
 @test "each page and each function's page is installed" {
     cmake --install "$FREEPORT_BUILD" --prefix "$BATS_TEST_TMPDIR/usr" >/dev/null
     man=$(find "$BATS_TEST_TMPDIR/usr" -type d -name man)
-    for page in "$FREEPORT_BUILD"/docs/*.[1-8]; do
-        [[ -s $man/man${page##*.}/${page##*/} ]] || fail "${page##*/} is not installed"
+    for source in "$SOURCE"/docs/*.scd; do
+        page=$(basename -s .scd "$source")
+        [[ -s $man/man${page##*.}/$page ]] || fail "$page is not installed"
     done
     for function in $(functions); do
         grep -qE "^(.*, )?$function(, .*)? - " "$man/man3/$function.3" || fail "$function(3) is not about $function()"
@@ -125,4 +126,34 @@ PYTHON
             echo "$variable"
         done >"$BATS_TEST_TMPDIR/seen"
     assert [ "$(wc -l <"$BATS_TEST_TMPDIR/seen")" -ge 8 ]
+}
+
+# The session in the README: its commands and what they print, as they stand there.
+session() { awk '/^## / { inside = $0 == "## A session" } inside && /^    /' "$SOURCE/README.md" | cut -c 5-; }
+
+@test "the README's session is what happens" {
+    unshare --net true 2>/dev/null || skip "no network namespaces for this user"
+    cd "$BATS_TEST_TMPDIR" || return
+    mkdir bin red blue
+    ln -s "$FREEPORT_CLI" bin/freeport
+    echo "hello from red" >red/index.html
+    echo "hello from blue" >blue/index.html
+    session >recorded
+    # A session as in a terminal, where whoever types waits for a server to be there.
+    cat >replay <<'REPLAY'
+ip link set lo up
+servers=0 pids=
+while read -r dollar command; do
+    [[ $dollar == '$' ]] || continue
+    echo "$ $command"
+    eval "$command"
+    [[ $command == *'&' ]] || continue
+    pids="$pids $!" servers=$((servers + 1))
+    until (($(freeport list --raw --noheadings -o STATE | grep -c bound) == servers)); do sleep 0.05; done
+done
+kill $pids
+REPLAY
+    PATH=$PWD/bin:/usr/bin:/bin:/usr/sbin:/sbin FREEPORT_CONFIG='' timeout "$PATIENCE" \
+        unshare --net bash replay <recorded >happened 3>&-
+    run -0 diff recorded happened
 }
