@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: MIT
+"""What is measured: groups of rows, by the name that bench/run takes."""
+import glob
+import os
+import shutil
+
+from measure import Goal, Row, Variant
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+FILLS = (0, 10, 25, 45, 60, 75, 90, 95, 99)
+SMALL, MIDDLE, LARGE = "20000-20009", "20000-20999", "5000-64999"
+
+
+def no_slower_than(factor):
+    return Goal("ratio", factor, f"{factor:g} times")
+
+
+def within(percent):
+    return Goal("ratio", 1 + percent / 100, f"{percent} %")
+
+
+def in_ms(ms):
+    return Goal("median", ms * 1e6, f"{ms} ms")
+
+
+class Groups:
+    def __init__(self, build, peers, quick):
+        self.fpbench = os.path.join(build, "bench", "fpbench")
+        self.empty = os.path.join(build, "bench", "libfpempty.so")
+        self.shim = os.path.join(build, "shim", "libfreeport_shim.so")
+        self.rebind_program = os.path.join(build, "tests", "stress", "rebind")
+        self.peer_modules = peers
+        self.quick = quick
+        self.all = {
+            "empty": self.port_zero, "fill": self.fill, "none": self.none_left, "elsewhere": self.elsewhere,
+            "sentinel": self.sentinel, "start": self.start, "processes": self.processes, "rebind": self.rebind,
+            "range": self.sizes, "sessions": self.sessions, "assignments": self.assignments, "peers": self.peers}
+
+    # --- Variants ------------------------------------------------------------------------------------------------
+
+    def bench(self, label, *words, port_range=MIDDLE, options=(), beside=None, environment=None):
+        command = [self.fpbench, "--range", port_range, *options]
+        if beside:
+            command += ["--beside", beside]
+        return Variant(label, [*command, *words], environment or {})
+
+    def under_shim(self, label, *words, port_range=MIDDLE, sentinels="8080", **others):
+        environment = {"LD_PRELOAD": self.shim, "FREEPORT_TCP": port_range, "FREEPORT_UDP": port_range,
+                       "FREEPORT_SEGMENT": "{segment}", "FREEPORT_SENTINELS": sentinels}
+        return self.bench(label, *words, port_range=port_range, environment=environment, **others)
+
+    def taken(self, port_range, percent, by_shim=False):
+        """Another process, which binds that share of the ports: a stranger, or one under the shim."""
+        first, last = port_range.split("-")
+        without = "" if by_shim else "env -u LD_PRELOAD "
+        return f"exec {without}{self.fpbench} take {first} {last} {percent}" if percent else None
+
+    def filled(self, port_range, percent, *words):
+        """The kernel, and the shim beside strangers and beside its own."""
+        return [
+            self.bench("kernel", *words, port_range=port_range, beside=self.taken(port_range, percent)),
+            self.under_shim("shim, by strangers", *words, port_range=port_range,
+                            beside=self.taken(port_range, percent)),
+            self.under_shim("shim, by its own", *words, port_range=port_range,
+                            beside=self.taken(port_range, percent, by_shim=True))]
+
+    # --- Groups --------------------------------------------------------------------------------------------------
+
+    def port_zero(self):
+        for kind in ("tcp",) if self.quick else ("tcp", "udp"):
+            yield Row(f"empty.{kind}", f"socket, bind(0), getsockname, close: {kind.upper()}, 1,000 ports, all free", [
+                self.bench("kernel", "bind-cycle", kind),
+                self.bench("kernel, IP_LOCAL_PORT_RANGE", "bind-cycle", kind,
+                           options=("--socket-range", "--kernel", "20000-29999")),
+                self.under_shim("shim", "bind-cycle", kind)],
+                goals={"shim": no_slower_than(1.3)}, published=True)
+            yield Row(f"empty.{kind}.bind", f"the bind(0) alone: {kind.upper()}, 1,000 ports, all free", [
+                self.bench("kernel", "bind", kind), self.under_shim("shim", "bind", kind)], published=kind == "tcp")
+
+    def fill(self):
+        for percent in (90,) if self.quick else FILLS:
+            goals = {}
+            if percent in (90, 99):
+                goal = no_slower_than(1) if percent == 90 else Goal("ratio", 1 / 3, "1/3")
+                goals = {"shim, by strangers": goal, "shim, by its own": goal}
+            yield Row(f"fill.{percent}", f"the same, {percent} % of 1,000 ports taken by others",
+                      self.filled(MIDDLE, percent, "bind-cycle"), goals=goals, published=percent in (90, 99),
+                      point=("fill", percent))
+        for percent in () if self.quick else (90, 99):
+            yield Row(f"fill.{percent}.large", f"the same, {percent} % of 60,000 ports taken by others",
+                      self.filled(LARGE, percent, "bind-cycle"))
+
+    def none_left(self):
+        rows = ((MIDDLE, "1,000", 2, 1), (LARGE, "60,000", 50, 1))
+        for port_range, ports, ms, count in rows[:1] if self.quick else rows:
+            goal = in_ms(ms)
+            yield Row(f"none.{ports.replace(',', '')}", f"bind(0), all {ports} ports taken: \"none left\"",
+                      self.filled(port_range, 100, "none-left"), count=count, rounds=0 if ms < 10 else 10,
+                      goals={"shim, by strangers": goal, "shim, by its own": goal}, published=True)
+
+    def elsewhere(self):
+        rows = (("unix-bind", "bind of AF_UNIX"), ("connect", "connect elsewhere (UDP)"),
+                ("sendto", "sendto elsewhere"), ("recvfrom", "recvfrom, an ordinary datagram"),
+                ("getsockname", "getsockname of an ordinary socket"), ("syscall", "syscall(SYS_getppid)"))
+        for words, title in rows:
+            yield Row(f"elsewhere.{words}", title, [self.bench("kernel", words), self.under_shim("shim", words)],
+                      goals={"shim": within(2)}, published=True)
+
+    def sentinel(self):
+        rows = (("sentinel-first", "bind of a sentinel, the session's first"),
+                ("sentinel-again", "bind of a sentinel that the session has a port for"),
+                ("sentinel-connect", "connect to a sentinel (UDP)"), ("sentinel-sendto", "sendto a sentinel"),
+                ("sentinel-recvfrom", "recvfrom a sentinel"), ("sentinel-getsockname", "getsockname of a sentinel"))
+        for words, title in rows:
+            first = words == "sentinel-first"
+            yield Row(words.replace("-", "."), title, [
+                self.bench("kernel", words, port_range=LARGE),
+                self.under_shim("shim", words, port_range="30000-59999", sentinels="8080,10000-29999")],
+                # Each is new once only: so many are there.
+                count=64 if first else 0, published=True)
+
+    def start(self):
+        def spawn(label, *environment):
+            # Nobody's segment is made by a program that is measured.
+            return Variant(label, [self.fpbench, "start", "PATH=/usr/bin:/bin", *environment])
+
+        preload = f"LD_PRELOAD={self.shim}"
+        ranges = (f"FREEPORT_TCP={MIDDLE}", "FREEPORT_SENTINELS=8080", "FREEPORT_SESSION=bench")
+        yield Row("start", "starting /bin/true", [
+            spawn("an empty library", f"LD_PRELOAD={self.empty}"),
+            spawn("no library"),
+            spawn("shim, no range", preload),
+            spawn("shim", preload, *ranges, "FREEPORT_SEGMENT={segment}")],
+            goals={"shim": within(3), "shim, no range": within(3)}, published=True)
+
+    def processes(self):
+        for many in (4,) if self.quick else (1, 2, 4, 8, 16, 32, 64):
+            goals = {"shim": Goal("count", 0, "no loss, no duplicate")}
+            yield Row(f"processes.{many}", f"{many} processes at once: time for each bind(0) cycle of all", [
+                self.bench("kernel", "processes", str(many), port_range="20000-29999"),
+                self.under_shim("shim", "processes", str(many), port_range="20000-29999")],
+                count=2000 if self.quick else 6400, rounds=3 if self.quick else 10, goals=goals,
+                published=many in (1, 64), point=("processes", many))
+
+    def rebind(self):
+        """Not a time, but a count: see run."""
+        many, rounds = ("40", "3") if self.quick else ("400", "10")
+        return [Row("rebind", f"\"bind 0, close, bind that number\", {many} processes at once on 2,000 ports", [
+            self.bench("kernel", "exec", self.rebind_program, many, rounds, port_range="20000-21999"),
+            self.under_shim("shim", "exec", self.rebind_program, many, rounds, port_range="20000-21999")],
+            unit="lost", goals={"shim": Goal("median", 0, "none")}, rounds=1 if self.quick else 5, published=True)]
+
+    def sizes(self):
+        rows = ((10, SMALL), (1000, MIDDLE), (60000, LARGE))
+        for size, port_range in rows[:1] if self.quick else rows:
+            yield Row(f"range.{size}", f"bind(0) cycle, a range of {size:,} ports", [
+                self.bench("kernel", "bind-cycle", port_range=port_range),
+                self.under_shim("shim", "bind-cycle", port_range=port_range)], point=("range", size))
+
+    def populated(self, what, many):
+        port_range = "30000-64999"
+        beside = f"exec env -u LD_PRELOAD {self.fpbench} {what} $SEGMENT {port_range} {many}"
+        for words, title in (("bind-cycle", "bind(0) cycle"), ("sentinel-again", "bind of the session's sentinel"),
+                             ("sentinel-connect", "connect to a sentinel"),
+                             ("sentinel-getsockname", "getsockname of a sentinel")):
+            if what == "assignments" and words != "bind-cycle":
+                continue
+            yield Row(f"{what}.{many}.{words}", f"{title}, beside {many:,} {what}", [
+                self.bench("kernel", words, port_range=LARGE),
+                self.under_shim("shim", words, port_range=port_range, beside=beside)],
+                point=(what, many) if words == "bind-cycle" else (f"{what}.{words}", many))
+
+    def sessions(self):
+        for many in (10,) if self.quick else (1, 10, 100, 1000, 10000):
+            yield from self.populated("sessions", many)
+
+    def assignments(self):
+        for many in (10,) if self.quick else (1, 100, 10000, 30000):
+            yield from self.populated("assignments", many)
+
+    def peers(self):
+        """What people use today for "give me a free port". One that is not installed is named, and is not measured."""
+        def script(label, *words, beside=None, **environment):
+            environment["NODE_PATH"] = environment["FPBENCH_MODULES"] = self.peer_modules
+            return self.bench(label, "exec", *words, beside=beside, environment=environment)
+
+        def module(name):
+            return shutil.which("node") and os.path.isdir(os.path.join(self.peer_modules, name))
+
+        wrapper = next(iter(glob.glob("/usr/lib/*-linux-gnu/libsocket_wrapper.so")), "")
+        portpicker = os.path.exists("/usr/lib/python3/dist-packages/portpicker.py")
+        server = shutil.which("portserver")
+        address = "{directory}/portserver"
+        candidates = (
+            ("shim", True, self.under_shim("shim", "bind-cycle")),
+            ("freeport_get", True, self.bench("freeport_get", "freeport_get", "{segment}")),
+            ("socket_wrapper", wrapper, self.bench(
+                "socket_wrapper", "exec", "env", f"LD_PRELOAD={wrapper}", "SOCKET_WRAPPER_DIR={directory}",
+                self.fpbench, "bind-cycle")),
+            ("Erlang, as inet_free_port", shutil.which("escript"),
+             script("Erlang, as inet_free_port", f"{HERE}/peers/inet_free_port.escript", "20000", "20999")),
+            ("get-port (Node)", module("get-port"),
+             script("get-port (Node)", "node", f"{HERE}/peers/get-port.mjs")),
+            ("portfinder (Node)", module("portfinder"),
+             script("portfinder (Node)", "node", f"{HERE}/peers/portfinder.js", "20000", "20999")),
+            ("portpicker (Python)", portpicker,
+             script("portpicker (Python)", "/usr/bin/python3", f"{HERE}/peers/portpicker_loop.py")),
+            ("portpicker, portserver", portpicker and server, script(
+                "portpicker, portserver", "/usr/bin/python3", f"{HERE}/peers/portpicker_loop.py",
+                beside=f"{HERE}/peers/portserver {address} 5000-64999", PORTSERVER_ADDRESS=address)))
+        kernel = self.bench("kernel", "bind-cycle")
+        for label, installed, variant in candidates[:3] if self.quick else candidates:
+            name = "peers." + label.split(" ")[0].rstrip(",") + (".server" if "portserver" in label else "")
+            yield Row(name, f"a free port, 1,000 ports all free: {label}",
+                      [kernel, variant] if installed else [],
+                      count=0 if label in ("shim", "freeport_get", "socket_wrapper") else 20,
+                      published=label != "shim", rounds=20 if "port" in label else 0)
