@@ -87,7 +87,10 @@ static int answer(struct bench *bench, const struct measure *measure) {
     puts("ready");
     while (fgets(line, sizeof line, stdin)) {
         unsigned count = (unsigned)atoi(line);
-        double took = run(bench, measure, count, clock);
+        /* It has waited for its turn, and its caches are somebody else's: a few calls first, which do not count. */
+        double took = measure->whole ? 0 : run(bench, measure, count / 8, clock);
+        if (took >= 0)
+            took = run(bench, measure, count, clock);
         if (took < 0) {
             perror(measure->name);
             return 1;

@@ -31,8 +31,9 @@ class Row:
     name: str
     title: str
     variants: list
-    count: int = 0  # calls a round; 0: as many as take 3 ms
+    count: int = 0  # calls a round; 0: as many as take a millisecond
     rounds: int = 0  # 0: as usual
+    starts: int = 0  # 0: as usual
     unit: str = "ns"
     goals: dict = field(default_factory=dict)  # label -> Goal
     published: bool = False  # in the README's table
@@ -118,14 +119,14 @@ def summary(values):
     return median, q1, q3
 
 
-def measure(row, scratch, starts, rounds, round_ns=3_000_000):
+def measure(row, scratch, starts, rounds, round_ns):
     """The row's results, in the order of its variants."""
     times = {variant.label: [] for variant in row.variants}
     first = {variant.label: [] for variant in row.variants}
     counts = {variant.label: {} for variant in row.variants}
     baseline = row.variants[0].label
     number = 0
-    for start in range(starts):
+    for start in range(min(row.starts or starts, starts)):
         workers = []
         try:
             for variant in row.variants:
@@ -133,14 +134,16 @@ def measure(row, scratch, starts, rounds, round_ns=3_000_000):
                 number += 1
             for worker in workers:
                 first[worker.variant.label].append(worker.calls(1)[0])
-            count = row.count
-            for worker in workers:  # nobody's first calls are counted
-                took, _ = worker.calls(count or 5)
-                if not row.count and worker is workers[0]:
-                    count = max(1, min(20000, int(round_ns / max(took, 1))))
-            for turn in range(row.rounds or rounds):
+            # Nobody's first calls are counted; they tell how many take a millisecond.
+            count = {worker: row.count or 5 for worker in workers}
+            for worker in workers:
+                for _ in range(2):
+                    took, _ = worker.calls(count[worker])
+                    if not row.count:
+                        count[worker] = max(1, min(20000, int(round_ns / max(took, 1))))
+            for turn in range(min(row.rounds or rounds, rounds)):
                 for worker in workers if (turn + start) % 2 == 0 else reversed(workers):
-                    took, counted = worker.calls(count)
+                    took, counted = worker.calls(count[worker])
                     times[worker.variant.label].append(took)
                     counts[worker.variant.label].update({f"{start}.{key}": int(v) for key, v in counted.items()})
         finally:
