@@ -119,48 +119,71 @@ def summary(values):
     return median, q1, q3
 
 
-def measure(row, scratch, starts, rounds, round_ns):
-    """The row's results, in the order of its variants."""
-    times = {variant.label: [] for variant in row.variants}
-    first = {variant.label: [] for variant in row.variants}
-    counts = {variant.label: {} for variant in row.variants}
-    baseline = row.variants[0].label
-    number = 0
-    for start in range(min(row.starts or starts, starts)):
-        workers = []
+class Samples:
+    """What was measured of one row so far."""
+
+    def __init__(self, row):
+        self.row = row
+        self.times = {variant.label: [] for variant in row.variants}
+        self.first = {variant.label: [] for variant in row.variants}
+        self.counted = {variant.label: 0 for variant in row.variants}  # lost and twice
+
+    def add(self, scratch, start, rounds, round_ns):
+        """One more start of all variants."""
+        row, workers = self.row, []
         try:
-            for variant in row.variants:
+            for number, variant in enumerate(row.variants):
                 workers.append(Worker(variant, scratch, number))
-                number += 1
             for worker in workers:
-                first[worker.variant.label].append(worker.calls(1)[0])
-            # Nobody's first calls are counted; they tell how many take a millisecond.
+                self.first[worker.variant.label].append(worker.calls(1)[0])
+            # Nobody's first calls are counted; they tell how many take a round's time.
             count = {worker: row.count or 5 for worker in workers}
             for worker in workers:
                 for _ in range(2):
                     took, _ = worker.calls(count[worker])
                     if not row.count:
                         count[worker] = max(1, min(20000, int(round_ns / max(took, 1))))
+            counted = {}
             for turn in range(min(row.rounds or rounds, rounds)):
                 for worker in workers if (turn + start) % 2 == 0 else reversed(workers):
-                    took, counted = worker.calls(count[worker])
-                    times[worker.variant.label].append(took)
-                    counts[worker.variant.label].update({f"{start}.{key}": int(v) for key, v in counted.items()})
+                    took, counted[worker] = worker.calls(count[worker])
+                    self.times[worker.variant.label].append(took)
+            for worker, counts in counted.items():
+                self.counted[worker.variant.label] += sum(int(value) for value in counts.values())
         finally:
             for worker in workers:
                 worker.stop()
-    results = []
-    for variant in row.variants:
-        label = variant.label
-        median, q1, q3 = summary(times[label])
-        result = {"label": label, "median": median, "q1": q1, "q3": q3, "first": statistics.median(first[label]),
-                  "samples": len(times[label])}
-        result["ratio"], result["ratio_q1"], result["ratio_q3"] = summary(
-            [mine / other if other else 0 for mine, other in zip(times[label], times[baseline])])
-        result["count"] = sum(counts[label].values())  # lost and twice, of all starts
-        goal = row.goals.get(label)
-        if goal:
-            result["reach"] = goal.text
-            result["met"] = result[goal.what] <= goal.most
-        results.append(result)
-    return results
+
+    def results(self):
+        """In the order of the variants."""
+        baseline = self.times[self.row.variants[0].label]
+        results = []
+        for variant in self.row.variants:
+            times = self.times[variant.label]
+            median, q1, q3 = summary(times)
+            ratio, ratio_q1, ratio_q3 = summary(
+                [mine / other if other else 0 for mine, other in zip(times, baseline)])
+            result = {"label": variant.label, "median": median, "q1": q1, "q3": q3, "samples": len(times),
+                      "first": statistics.median(self.first[variant.label]), "count": self.counted[variant.label],
+                      "ratio": ratio, "ratio_q1": ratio_q1, "ratio_q3": ratio_q3}
+            goal = self.row.goals.get(variant.label)
+            if goal:
+                result |= {"reach": goal.text, "met": result[goal.what] <= goal.most}
+            results.append(result)
+        return results
+
+
+def measure(rows, scratch, starts, rounds, round_ns):
+    """A group's rows, start by start, so that what disturbs the machine for a minute disturbs all of a curve alike.
+    Each row's results, or what went wrong."""
+    samples = {row.name: Samples(row) for row in rows}
+    problems = {}
+    for start in range(starts):
+        for row in rows:
+            if row.name in problems or start >= (row.starts or starts):
+                continue
+            try:
+                samples[row.name].add(scratch, start, rounds, round_ns)
+            except Failed as error:
+                problems[row.name] = str(error)
+    return {row.name: problems.get(row.name) or samples[row.name].results() for row in rows}

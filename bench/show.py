@@ -66,7 +66,7 @@ def curve(document, name):
 
 
 PLOTS = (
-    ("fill", "bind(0) cycle over the share of 1,000 ports taken by others", "% taken", "unset logscale x"),
+    ("fill", "bind(0) cycle over the share of 1,000 ports that is taken", "% taken", "unset logscale x"),
     ("range", "bind(0) cycle over the size of the range", "ports", "set logscale x"),
     ("processes", "time for each cycle, many processes at once, 2 cores", "processes", "set logscale x 2"),
     ("sessions", "bind(0) cycle over the number of sessions", "sessions", "set logscale x"))
@@ -89,14 +89,15 @@ def draw(document, path):
             "set linetype 1 lc rgb '#888888' pt 7 ps 0.5", "set linetype 2 lc rgb '#0072b2' pt 7 ps 0.5",
             "set linetype 3 lc rgb '#d55e00' pt 7 ps 0.5",
             f"set multiplot layout {(len(curves) + 1) // 2},2"]
-        for name, title, x, scale, labels, points in curves:
-            data = os.path.join(scratch, name)
+        for plot, title, x, scale, labels, points in curves:
+            data = os.path.join(scratch, plot)
             with open(data, "w", encoding="utf-8") as file:
                 for point in points:
                     print(point[0], *(value / 1000 for value in point[1:]), file=file)
             lines += [f"set title '{title}'", f"set xlabel '{x}'", scale]
-            lines.append("plot " + ", ".join(f"'{data}' using 1:{i + 2} title '{label}'"
-                                             for i, label in enumerate(labels)))
+            names = [label if label in ("kernel", "shim") else f"shim, taken {label}" for label in labels]
+            lines.append("plot " + ", ".join(f"'{data}' using 1:{i + 2} title '{name}'"
+                                             for i, name in enumerate(names)))
         lines.append("unset multiplot")
         subprocess.run(["gnuplot"], input="\n".join(lines), text=True, check=True)
     with open(path, encoding="utf-8") as file:
@@ -127,24 +128,35 @@ def save(document, directory):
     print(f"\nin {directory}: results.json" + (f"; no picture: {why}" if why else ", cost.svg"))
 
 
-# --- The README ---------------------------------------------------------------------------------------------------------
+# --- The README -------------------------------------------------------------------------------------------------------
 
-def markdown(document):
+def markdown(document, instructions):
     machine = document["machine"]
     yield (f"{machine['cpu']}, {machine['cores']} cores of a virtual machine, Linux {machine['kernel']}, "
-           f"{machine['libc']}, {machine['system']}. Medians; the ratio is to the row's first.\n")
-    yield "| what | whose | time | ratio | its quartiles | to reach | met |"
+           f"{machine['libc']}, {machine['system']}.")
+    yield "Medians, and the ratio's quartiles; *without* is the kernel's own, or what the row says.\n"
+    yield "| what | without | with | ratio | quartiles | to reach | met |"
     yield "|---|---|---|---|---|---|---|"
     for entry in document["rows"]:
         if not entry["published"]:
             continue
-        results = entry["results"]
         if "problem" in entry:
-            yield f"| {entry['title']} | {entry['problem']} | | | | | |"
-        for result in results:
-            yield (f"| {entry['title'] if result is results[0] else ''} | {result['label']} "
-                   f"| {amount(entry, result['median'])} | {ratio_of(result, results[0])} "
-                   f"| {spread_of(result, results[0])} | {result.get('reach', '')} | {verdict(result).lower()} |")
+            yield f"| {entry['title']} | | {entry['problem']} | | | | |"
+        results = entry["results"]
+        for result in results[1:]:
+            named = result["label"] != "shim" and result["label"] not in entry["title"]
+            yield (f"| {entry['title']}{': ' + result['label'] if named else ''} "
+                   f"| {amount(entry, results[0]['median'])} | {amount(entry, result['median'])} "
+                   f"| {ratio_of(result, results[0])} | {spread_of(result, results[0])} "
+                   f"| {result.get('reach', '')} | {verdict(result).lower()} |")
+    yield ""
+    yield "Instructions that the shim adds to a call (`start`: to a program; `freeport_get`: of a call):\n"
+    yield "| path | instructions |"
+    yield "|---|---|"
+    for line in instructions:
+        if line and not line.startswith("#"):
+            path, count = line.split()
+            yield f"| {path} | {int(count):,} |"
 
 
 def publish(document, root):
@@ -155,7 +167,8 @@ def publish(document, root):
     readme = os.path.join(root, "README.md")
     with open(readme, encoding="utf-8") as file:
         text = file.read()
-    part = "\n".join([BEGIN, *markdown(document), END])
+    with open(os.path.join(HERE, "instructions.txt"), encoding="utf-8") as file:
+        part = "\n".join([BEGIN, *markdown(document, file.read().splitlines()), END])
     found = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.S)
     if not found.search(text):
         raise SystemExit(f"bench/run: README.md has no place for the table: {BEGIN} {END}")
