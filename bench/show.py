@@ -133,8 +133,8 @@ def save(document, directory):
 def markdown(document, instructions):
     machine = document["machine"]
     yield (f"{machine['cpu']}, {machine['cores']} cores of a virtual machine, Linux {machine['kernel']}, "
-           f"{machine['libc']}, {machine['system']}.")
-    yield "Medians, and the ratio's quartiles; *without* is the kernel's own, or what the row says.\n"
+           f"{machine['libc']}, {machine['system']}; load average {machine['load']:g} when it began, by others.")
+    yield "Medians; the quartiles are the ratio's; *without* is the kernel's own, or what the row says.\n"
     yield "| what | without | with | ratio | quartiles | to reach | met |"
     yield "|---|---|---|---|---|---|---|"
     for entry in document["rows"]:
