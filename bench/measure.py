@@ -111,6 +111,15 @@ class Worker:
             pass
 
 
+def reap():
+    """Those whose parents are gone are ours: we are the first process of the namespace. Not while a worker is there."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
 def summary(values):
     values = sorted(values)
     if len(values) < 2:
@@ -153,6 +162,7 @@ class Samples:
         finally:
             for worker in workers:
                 worker.stop()
+            reap()
 
     def results(self):
         """In the order of the variants."""
