@@ -4,6 +4,8 @@
 
 load helper
 
+# shellcheck disable=SC2034 # as helper.bash has it
+PATIENCE=60
 BENCH=$BATS_TEST_DIRNAME/../../bench
 
 setup() {
