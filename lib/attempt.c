@@ -123,7 +123,7 @@ void fp_attempt_record(struct fp_attempt *attempt, uint16_t port) {
     if (atomic_load(&segment->header.reclaimed) != attempt->reclaimed && intern(attempt, &name, &session) == 0)
         attempt->meaning =
             fp_with_serial(fp_meaning_of(FP_CLAIMED, bind->sentinel, name, session), attempt->search.serial);
-    fp_entry_record(segment, bind->protocol, port, fp_with_state(attempt->meaning, FP_BOUND), bind->address);
+    fp_entry_record(segment, bind->protocol, port, fp_with_state(attempt->meaning, FP_BOUND) | FP_HAD, bind->address);
 }
 
 /* What was left over says again what it said. Killed half way: a claim of somebody who is gone. */

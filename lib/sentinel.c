@@ -163,7 +163,8 @@ static bool stranger_holds(struct fp_attempt *attempt, uint16_t port, fp_owner o
  * The session has the port, and nobody who is there holds it by the table: a server that ended, or the other protocol's
  * half. Or somebody may, and the program's flags would let it join whoever it is. It is bound as if it were fresh,
  * since a stranger may have come; where that fails because of one of our own (a worker, a daemon's child, a connection
- * in TIME_WAIT), the program's own flags decide.
+ * in TIME_WAIT), the program's own flags decide. A port that was only claimed, by one who died at it, is given up where
+ * it is busy: it never was the session's.
  */
 static int bind_again(struct fp_attempt *attempt, uint16_t port, fp_owner owner, fp_meaning meaning) {
     struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, port);
@@ -181,7 +182,8 @@ static int bind_again(struct fp_attempt *attempt, uint16_t port, fp_owner owner,
     attempt->meaning = claim;
     int error = fp_attempt_bind_alone(attempt, port);
     if (error == -EADDRINUSE) {
-        if (stranger_holds(attempt, port, owner)) {
+        bool never_had = fp_state(meaning) == FP_CLAIMED && !(meaning & FP_HAD);
+        if (never_had || stranger_holds(attempt, port, owner)) {
             forget(attempt, port, attempt->self);
             return -EAGAIN;
         }

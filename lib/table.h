@@ -23,12 +23,16 @@ enum fp_state {
 };
 
 /*
- * requested (16 bits), state (4), name (12), session (16), and 16 to tell one assignment of a port from the next, so
- * that whoever compares and swaps a meaning that it read a moment ago never hits one that merely looks the same.
+ * requested (16 bits), state (4), name (11), FP_HAD, session (16), and 16 to tell one assignment of a port from the
+ * next, so that whoever compares and swaps a meaning that it read a moment ago never hits one that merely looks the
+ * same.
  */
 static inline fp_meaning fp_meaning_of(enum fp_state state, uint16_t requested, unsigned name, unsigned session) {
     return (fp_meaning)requested | ((fp_meaning)state << 16) | ((fp_meaning)name << 20) | ((fp_meaning)session << 32);
 }
+
+/* The kernel has said yes to it once: a claim of it is no first one, and somebody of ours may still be there. */
+#define FP_HAD (UINT64_C(1) << 31)
 
 static inline fp_meaning fp_with_serial(fp_meaning meaning, uint32_t serial) {
     return (meaning & UINT64_C(0xffffffffffff)) | ((fp_meaning)serial << 48);

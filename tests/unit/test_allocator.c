@@ -807,6 +807,33 @@ static void a_session_has_one_port_for_a_sentinel_and_another_session_another(vo
     fp = b;
 }
 
+static int die_in_bind(int fd, const struct sockaddr *address, socklen_t length) {
+    (void)fd, (void)address, (void)length;
+    _exit(0);
+}
+
+static int die_with_a_claim(void) {
+    fp->calls.bind = die_in_bind;
+    bind_fresh(fp, SOCK_STREAM, 8080, NULL);
+    return 1;
+}
+
+/* A socket that is bound and does not listen stands in no table of /proc: nobody can tell whose it is. */
+static void what_a_dead_process_claimed_and_never_had_is_given_up_where_it_is_busy(void **state) {
+    (void)state;
+    fp = open_with("30000-30010", NULL, "a");
+    assert_int_equal(in_child(die_with_a_claim), 0);
+    struct sockaddr_in address = address4("127.0.0.1", 30000);
+    int blocker = new_socket(AF_INET, SOCK_STREAM);
+    assert_int_equal(bind(blocker, (struct sockaddr *)&address, sizeof address), 0);
+    uint16_t port = 0;
+    int fd = bind_fresh(fp, SOCK_STREAM, 8080, &port);
+    assert_true(fd >= 0);
+    assert_int_equal(port, 30001);
+    close(fd);
+    close(blocker);
+}
+
 static void the_other_protocol_gets_the_same_number(void **state) {
     (void)state;
     fp = open_with("30000-30010", "30005-30020", "a");
@@ -1018,6 +1045,7 @@ int main(void) {
         TEST(bind_with_reuse_flags_joins_no_stranger),
         TEST(sockets_over_ipv6_are_bound_too),
         TEST(a_session_has_one_port_for_a_sentinel_and_another_session_another),
+        TEST(what_a_dead_process_claimed_and_never_had_is_given_up_where_it_is_busy),
         TEST(the_other_protocol_gets_the_same_number),
         TEST(lookup_finds_the_port_behind_a_sentinel),
         TEST(a_label_that_was_emptied_meanwhile_is_made_again),
