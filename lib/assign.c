@@ -56,7 +56,7 @@ static int bind_any(const struct fp_bind *bind, uint16_t *port) {
 }
 
 int fp_bind(const struct fp_bind *bind, uint16_t *port, bool *conflict) {
-    int cancel = fp_cancel_off();
+    struct fp_cancel cancel = fp_cancel_off();
     *conflict = false;
     int error = bind->sentinel ? fp_bind_sentinel(bind, port, conflict) : bind_any(bind, port);
     fp_cancel_restore(cancel);
@@ -96,7 +96,7 @@ int fp_get(struct freeport *fp, enum freeport_protocol protocol, fp_owner owner,
     struct fp_attempt attempt;
     if (fp->ranges[bind.protocol]->size == 0)
         return -EINVAL;
-    int cancel = fp_cancel_off();
+    struct fp_cancel cancel = fp_cancel_off();
     int error = fp_attempt_begin(&attempt, &bind);
     if (error == 0)
         error = reserve(&attempt, owner, port);

@@ -93,7 +93,7 @@ static int wait_for(struct fp_lock_area *area) {
 void fp_lock(struct fp_segment *segment, struct fp_locked *locked) {
     sigset_t all;
     sigfillset(&all);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &locked->cancel);
+    locked->cancel = fp_cancel_off();
     pthread_sigmask(SIG_SETMASK, &all, &locked->signals);
 
     struct fp_lock_area *area = own_area(segment);
@@ -120,7 +120,6 @@ void fp_lock(struct fp_segment *segment, struct fp_locked *locked) {
 void fp_unlock(struct fp_locked *locked) {
     if (locked->area)
         pthread_mutex_unlock(mutex_of(locked->area));
-    int ignored;
     pthread_sigmask(SIG_SETMASK, &locked->signals, NULL);
-    pthread_setcancelstate(locked->cancel, &ignored);
+    fp_cancel_restore(locked->cancel);
 }

@@ -9,6 +9,7 @@
 #define FREEPORT_LIB_LOCK_H
 
 #include "layout.h"
+#include "uncancelled.h"
 
 #include <signal.h>
 #include <stdbool.h>
@@ -16,7 +17,7 @@
 struct fp_locked {
     struct fp_lock_area *area; /* NULL: went on without */
     sigset_t signals;          /* the thread's mask before */
-    int cancel;                /* its cancel state before */
+    struct fp_cancel cancel;   /* its cancel state and type before */
 };
 
 /* Sets up this process's kind of lock in a fresh segment. Where another kind of process made it, fp_lock() does. */

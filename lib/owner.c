@@ -55,7 +55,7 @@ static void stat_path(char path[static 32], pid_t pid) {
 static uint64_t start_time(pid_t pid) {
     char path[32], text[512];
     stat_path(path, pid);
-    int cancel = fp_cancel_off();
+    struct fp_cancel cancel = fp_cancel_off();
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t length = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
     if (fd >= 0)

@@ -8,15 +8,26 @@
 
 #include <pthread.h>
 
-static inline int fp_cancel_off(void) {
-    int was = PTHREAD_CANCEL_ENABLE;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &was);
+/* A thread's cancel state and type. */
+struct fp_cancel {
+    int state, type;
+};
+
+/*
+ * The type, too: a cancellation that saw the state before it changed sends its signal after, and glibc's handler for it
+ * asks for the type alone.
+ */
+static inline struct fp_cancel fp_cancel_off(void) {
+    struct fp_cancel was = {PTHREAD_CANCEL_ENABLE, PTHREAD_CANCEL_DEFERRED};
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &was.state);
+    pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &was.type);
     return was;
 }
 
-static inline void fp_cancel_restore(int was) {
+static inline void fp_cancel_restore(struct fp_cancel was) {
     int ignored;
-    pthread_setcancelstate(was, &ignored);
+    pthread_setcanceltype(was.type, &ignored);
+    pthread_setcancelstate(was.state, &ignored);
 }
 
 #endif

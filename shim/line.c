@@ -159,7 +159,7 @@ bool fp_line_write(const struct fp_line *line, int fd, int timeout_ms) {
 
     static const int raised[] = {SIGPIPE, SIGXFSZ}; /* by a reader that is gone, and by RLIMIT_FSIZE */
     sigset_t ours, before, pending;
-    int cancel = fp_cancel_off();
+    struct fp_cancel cancel = fp_cancel_off();
     sigemptyset(&ours);
     sigaddset(&ours, raised[0]);
     sigaddset(&ours, raised[1]);

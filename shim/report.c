@@ -133,7 +133,7 @@ static int open_in_time(const char *path, int *timeout_ms) {
 
 static void to_file(const struct fp_settings *settings, const struct fp_line *line) {
     int timeout_ms = settings->timeout_ms;
-    int cancel = fp_cancel_off();
+    struct fp_cancel cancel = fp_cancel_off();
     int fd = open_in_time(settings->report, &timeout_ms);
     if (fd < 0) {
         lost(settings, "FREEPORT_REPORT", "the file can't be opened, or the FIFO has no reader");

@@ -72,7 +72,8 @@ bool fp_address_is_local(const struct sockaddr *theirs, socklen_t length) {
         return true;
     if (multicast(address))
         return false;
-    int saved = errno, cancel = fp_cancel_off();
+    int saved = errno;
+    struct fp_cancel cancel = fp_cancel_off();
     bool local = of_an_interface(address, length);
     fp_cancel_restore(cancel);
     errno = saved;

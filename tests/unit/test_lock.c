@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -444,6 +445,37 @@ static void a_thread_is_cancelled_only_when_it_has_unlocked(void **state) {
     assert_lock_works();
 }
 
+/*
+ * Whoever cancels looks at the thread's state first and sends a signal then: the thread may have switched cancellation
+ * off in between, and glibc's handler looks at the type alone.
+ */
+static void *cancelled_late(void *ignored) {
+    enum { SIGCANCEL = 32 };
+    int was;
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &was);
+    struct fp_locked locked;
+    fp_lock(&shared->segment, &locked);
+    syscall(SYS_tgkill, getpid(), gettid(), SIGCANCEL);
+    atomic_store(&stage, 3);
+    fp_unlock(&locked);
+    pthread_testcancel();
+    atomic_store(&stage, 4);
+    return ignored;
+}
+
+static void a_thread_whose_cancellation_was_under_way_is_cancelled_when_it_has_unlocked(void **state) {
+    (void)state;
+    a_thread_is_cancelled_only_when_it_has_unlocked(state); /* glibc has its handler in place from the first time on */
+    pthread_t thread;
+    void *result;
+    atomic_store(&stage, 0);
+    assert_int_equal(pthread_create(&thread, NULL, cancelled_late, NULL), 0);
+    pthread_join(thread, &result);
+    assert_ptr_equal(result, PTHREAD_CANCELED);
+    assert_int_equal(atomic_load(&stage), 3);
+    assert_lock_works();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(threads_hold_it_one_at_a_time, fresh, done),
@@ -460,6 +492,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(garbage_neither_crashes_nor_hangs, fresh, done),
         cmocka_unit_test_setup_teardown(signals_wait_until_it_is_unlocked, fresh, done),
         cmocka_unit_test_setup_teardown(a_thread_is_cancelled_only_when_it_has_unlocked, fresh, done),
+#ifdef __GLIBC__
+        cmocka_unit_test_setup_teardown(a_thread_whose_cancellation_was_under_way_is_cancelled_when_it_has_unlocked,
+                                        fresh, done),
+#endif
     };
     return cmocka_run_group_tests_name("lock", tests, NULL, NULL);
 }
