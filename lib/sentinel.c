@@ -16,12 +16,12 @@
 #include "owner.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <time.h>
 
 enum {
     MOST_JOINS = 64,      /* how often the session's own port may change under one bind */
     SETTLE_MS = 250,      /* how long another bind of the same sentinel may take before it counts as stuck */
-    SETTLE_SELF_MS = 20,  /* the same where this process does it: maybe the very thread that a signal interrupted */
     SETTLE_PAUSE_US = 50, /* first pause between two looks; doubled up to a millisecond */
 };
 
@@ -128,7 +128,7 @@ static int bind_first(struct fp_attempt *attempt, uint16_t port, bool claimed) {
 /* Waits until whoever is about to bind the port has done so, or is gone, or takes too long. False for the last. */
 static bool settled(struct fp_attempt *attempt, uint16_t port, fp_owner owner, fp_meaning meaning) {
     struct fp_segment *segment = attempt->fp->segment;
-    int64_t until = fp_now_ms() + (owner == attempt->self ? SETTLE_SELF_MS : SETTLE_MS);
+    int64_t until = fp_now_ms() + SETTLE_MS;
     if (fp_attempt_until(attempt) < until)
         until = fp_attempt_until(attempt);
     long pause_us = SETTLE_PAUSE_US;
@@ -236,7 +236,7 @@ static int begin(struct fp_attempt *attempt, const struct fp_bind *bind, bool bo
     return error;
 }
 
-int fp_bind_sentinel(const struct fp_bind *bind, uint16_t *port, bool *conflict) {
+static int bind_until_settled(const struct fp_bind *bind, uint16_t *port, bool *conflict) {
     struct fp_attempt attempt;
     unsigned joins = 0;
     int error = begin(&attempt, bind, bind->pledge);
@@ -260,5 +260,18 @@ int fp_bind_sentinel(const struct fp_bind *bind, uint16_t *port, bool *conflict)
             return -EADDRINUSE;
         error = fp_attempt_expired(&attempt) ? -ETIMEDOUT : 0;
     }
+    return error;
+}
+
+/*
+ * Without signals: a handler that binds the sentinel that its own thread is about to bind could only wait for itself,
+ * or would find that socket bound already and its reuse flags still off.
+ */
+int fp_bind_sentinel(const struct fp_bind *bind, uint16_t *port, bool *conflict) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = bind_until_settled(bind, port, conflict);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
 }

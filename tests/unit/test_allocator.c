@@ -580,8 +580,8 @@ static void processes_get_distinct_ports(void **state) {
  * One call inside of another: what a signal handler does, and what two threads do where they meet at the worst moment.
  * The hook runs right before the kernel is asked about a port.
  */
-static void (*meanwhile)(void);
 static struct fp_calls real_calls;
+static void (*meanwhile)(void);
 
 static int bind_with_hook(int fd, const struct sockaddr *address, socklen_t length) {
     void (*hook)(void) = meanwhile;
@@ -805,6 +805,52 @@ static void a_session_has_one_port_for_a_sentinel_and_another_session_another(vo
     close(second);
     freeport_close(a);
     fp = b;
+}
+
+enum { NOT_YET = 1, INTERRUPTED = 2 };
+static int worker; /* a descriptor or a negative errno, or one of these */
+static uint16_t worker_port;
+
+/* A worker of the same server: beside whoever has the sentinel. */
+static int bind_worker(uint16_t *port) {
+    struct sockaddr_in address = address4("127.0.0.1", 8080);
+    int fd = new_socket(AF_INET, SOCK_STREAM);
+    set_flag(fd, SO_REUSEPORT, 1);
+    int error = freeport_bind(fp, fd, (struct sockaddr *)&address, sizeof address, 1000, port);
+    return error != 0 ? error : fd;
+}
+
+static void bind_in_handler(int signal) {
+    (void)signal;
+    worker = bind_worker(&worker_port);
+}
+
+/* The signal comes right behind the kernel's yes to the socket itself, which still has its reuse flags off. */
+static int bind_and_be_interrupted(int fd, const struct sockaddr *address, socklen_t length) {
+    int result = real_calls.bind(fd, address, length);
+    if (address->sa_family == AF_INET && worker == NOT_YET) {
+        worker = INTERRUPTED;
+        raise(SIGUSR1);
+    }
+    return result;
+}
+
+static void a_handler_that_binds_the_sentinel_that_its_thread_is_binding_gets_it_too(void **state) {
+    (void)state;
+    struct sigaction action = {.sa_handler = bind_in_handler}, before;
+    sigaction(SIGUSR1, &action, &before);
+    fp = open_with("30000-30010", NULL, "a");
+    real_calls = fp->calls;
+    fp->calls.bind = bind_and_be_interrupted;
+    worker = NOT_YET;
+    uint16_t port = 0;
+    int first = bind_worker(&port);
+    sigaction(SIGUSR1, &before, NULL);
+    assert_true(first > INTERRUPTED);
+    assert_true(worker > INTERRUPTED);
+    assert_int_equal(worker_port, port);
+    close(first);
+    close(worker);
 }
 
 static int die_in_bind(int fd, const struct sockaddr *address, socklen_t length) {
@@ -1045,6 +1091,7 @@ int main(void) {
         TEST(bind_with_reuse_flags_joins_no_stranger),
         TEST(sockets_over_ipv6_are_bound_too),
         TEST(a_session_has_one_port_for_a_sentinel_and_another_session_another),
+        TEST(a_handler_that_binds_the_sentinel_that_its_thread_is_binding_gets_it_too),
         TEST(what_a_dead_process_claimed_and_never_had_is_given_up_where_it_is_busy),
         TEST(the_other_protocol_gets_the_same_number),
         TEST(lookup_finds_the_port_behind_a_sentinel),
