@@ -20,7 +20,7 @@
 #include <time.h>
 
 enum {
-    MOST_JOINS = 64,      /* how often the session's own port may change under one bind */
+    MOST_JOINS = 4096,    /* how often others may be faster, each time that the session's own port is looked at */
     SETTLE_MS = 250,      /* how long another bind of the same sentinel may take before it counts as stuck */
     SETTLE_PAUSE_US = 50, /* first pause between two looks; doubled up to a millisecond */
 };
