@@ -115,6 +115,18 @@ static bool left(const struct fp_search *search, fp_owner owner, fp_meaning mean
     return fp_owner_gone_quick(owner);
 }
 
+/* The same for what nobody else may have while its process is there: a process id that came back is not that process.
+ */
+static bool gone_for_good(struct fp_search *search, fp_owner owner) {
+    if (search->under_lock || owner == 0)
+        return fp_owner_gone_quick(owner);
+    if (owner != search->looked_up) {
+        search->looked_up = owner;
+        search->looked_up_gone = fp_owner_gone(owner);
+    }
+    return search->looked_up_gone;
+}
+
 /* Whether a candidate is of the kind that is looked for. */
 static bool fits(struct fp_search *search, uint16_t port) {
     struct fp_entry *entry = fp_entry_at(search->segment, search->protocol, port);
@@ -139,11 +151,11 @@ static bool fits(struct fp_search *search, uint16_t port) {
     case FP_KIND_LEFT:
         return !sentinel && left(search, owner, meaning);
     case FP_KIND_IDLE:
-        return !sentinel && owner != 0 && owner != search->self && fp_state(meaning) != FP_CLAIMED &&
-               fp_state(meaning) != FP_RESERVED;
+        return !sentinel && owner != 0 && owner != search->self && fp_state(meaning) != FP_RESERVED &&
+               (fp_state(meaning) != FP_CLAIMED || gone_for_good(search, owner));
     case FP_KIND_BUSY:
         return !sentinel &&
-               ((fp_state(meaning) != FP_RESERVED && fp_state(meaning) != FP_CLAIMED) || fp_owner_gone_quick(owner));
+               ((fp_state(meaning) != FP_RESERVED && fp_state(meaning) != FP_CLAIMED) || gone_for_good(search, owner));
     case FP_KIND_SENTINEL_LEFT:
         return sentinel && fp_owner_gone_quick(owner);
     default:

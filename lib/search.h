@@ -36,6 +36,9 @@ struct fp_search {
     fp_owner owner; /* what its entry said when it was found fit: it may say something else by now */
     fp_meaning meaning;
     bool wrapped, refreshed;
+    bool under_lock;    /* nothing but memory and kill(2) of signal 0 is asked who is there */
+    fp_owner looked_up; /* the last owner that was looked up, and what came of it */
+    bool looked_up_gone;
 };
 
 void fp_search_begin(struct fp_search *search, struct fp_segment *segment, unsigned name, unsigned protocol,

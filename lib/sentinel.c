@@ -231,6 +231,7 @@ static int bind_session(struct fp_attempt *attempt, uint16_t port) {
  */
 static int begin(struct fp_attempt *attempt, const struct fp_bind *bind, bool both) {
     int error = fp_attempt_begin(attempt, bind);
+    attempt->search.under_lock = true;
     if (error == 0 && both)
         attempt->search.twin = bind->fp->ranges[!bind->protocol];
     return error;

@@ -279,6 +279,26 @@ static void refuse_as_others_did(uint16_t port) {
     fp_entry_refused(segment, TCP, port, 0, 0);
 }
 
+/* As if its process had gone, and another one had come to its id. */
+static fp_owner earlier(fp_owner owner) {
+    return owner - (UINT64_C(1) << 32);
+}
+
+static void what_a_process_kept_is_to_be_had_when_its_id_came_back(void **state) {
+    (void)state;
+    fp_portset_add(&range.ports, 100, 103);
+    put(100, earlier(alive), FP_RESERVED, 0);
+    put(101, alive, FP_RESERVED, 0);
+    put(102, earlier(alive), FP_CLAIMED, 0);
+    put(103, alive, FP_CLAIMED, 0);
+    assert_offers(103, (const uint16_t[]){102, 100}, 2);
+
+    /* Under the lock nobody looks into /proc: there it counts as there. */
+    struct fp_search search = begin(103);
+    search.under_lock = true;
+    assert_int_equal(fp_search_next(&search), 0);
+}
+
 static void the_best_kind_of_port_comes_first(void **state) {
     (void)state;
     fp_portset_add(&range.ports, 100, 119);
@@ -555,6 +575,7 @@ int main(void) {
         TEST(a_late_step_does_not_take_the_sequence_back),
         TEST(the_free_ports_come_before_those_in_use_at_each_fill),
         TEST(the_next_free_port_is_found_however_full_the_range_is),
+        TEST(what_a_process_kept_is_to_be_had_when_its_id_came_back),
         TEST(the_best_kind_of_port_comes_first),
         TEST(what_it_saw_when_it_found_a_port_fit_stays_known),
         TEST(what_one_port_is_offered_as_is_right_under_every_hint),
