@@ -282,18 +282,34 @@ void fp_entry_take(struct fp_segment *segment, unsigned protocol, uint16_t port,
     mark(segment, protocol, port, meaning);
 }
 
+/* An address as it stands in an entry; its family, or 0 where there is none. */
+static uint32_t address_words(const struct sockaddr *address, uint64_t words[2]) {
+    words[0] = words[1] = 0;
+    if (address && (address->sa_family == AF_INET || address->sa_family == AF_UNSPEC)) {
+        memcpy(words, &((const struct sockaddr_in *)(const void *)address)->sin_addr, sizeof(struct in_addr));
+        return AF_INET;
+    }
+    if (address && address->sa_family == AF_INET6) {
+        memcpy(words, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, sizeof(struct in6_addr));
+        return AF_INET6;
+    }
+    return 0;
+}
+
+bool fp_entry_meets(const struct fp_entry *entry, const struct sockaddr *address) {
+    uint64_t words[2], theirs[2] = {atomic_load_explicit(&entry->address[0], memory_order_relaxed),
+                                    atomic_load_explicit(&entry->address[1], memory_order_relaxed)};
+    uint32_t family = address_words(address, words);
+    bool same = words[0] == theirs[0] && words[1] == theirs[1];
+    bool any = (words[0] | words[1]) == 0 || (theirs[0] | theirs[1]) == 0;
+    return atomic_load_explicit(&entry->family, memory_order_relaxed) == family && (same || any);
+}
+
 void fp_entry_record(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_meaning meaning,
                      const struct sockaddr *address) {
     struct fp_entry *entry = fp_entry_at(segment, protocol, port);
-    uint64_t words[2] = {0, 0};
-    uint32_t family = 0;
-    if (address && (address->sa_family == AF_INET || address->sa_family == AF_UNSPEC)) {
-        family = AF_INET;
-        memcpy(words, &((const struct sockaddr_in *)(const void *)address)->sin_addr, sizeof(struct in_addr));
-    } else if (address && address->sa_family == AF_INET6) {
-        family = AF_INET6;
-        memcpy(words, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, sizeof(struct in6_addr));
-    }
+    uint64_t words[2];
+    uint32_t family = address_words(address, words);
     struct timespec now = {0};
     clock_gettime(CLOCK_REALTIME, &now);
     atomic_store_explicit(&entry->since, (uint32_t)now.tv_sec, memory_order_relaxed);

@@ -751,6 +751,61 @@ static void bind_gives_the_socket_the_next_port_and_its_flags_back(void **state)
         close(fds[i]);
 }
 
+/* 127.0.0.2 and ::1 are free for the kernel, whoever has the number on 127.0.0.1. */
+static void assert_no_other_address_gets_it(void) {
+    struct sockaddr_in other = address4("127.0.0.2", 0);
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+    int fd = new_socket(AF_INET, SOCK_STREAM), fd6 = new_socket(AF_INET6, SOCK_STREAM);
+    assert_int_equal(freeport_bind(fp, fd, (struct sockaddr *)&other, sizeof other, 1000, NULL), -EADDRINUSE);
+    assert_int_equal(freeport_bind(fp, fd6, (struct sockaddr *)&six, sizeof six, 1000, NULL), -EADDRINUSE);
+    close(fd);
+    close(fd6);
+}
+
+static unsigned bind_and_stay(void) {
+    uint16_t port = 0;
+    bind_fresh(fp, SOCK_STREAM, 0, &port);
+    return port;
+}
+
+/* Its socket is inherited by a child, which stays until the pipe is closed. */
+static int heir_pipe[2];
+
+static int bind_and_leave_a_child(void) {
+    char nothing;
+    bind_fresh(fp, SOCK_STREAM, 0, NULL);
+    if (fork() == 0) {
+        close(heir_pipe[1]);
+        _exit((int)read(heir_pipe[0], &nothing, 1));
+    }
+    return 0;
+}
+
+static void a_port_is_nobody_elses_on_any_address_while_it_is_bound(void **state) {
+    (void)state;
+    fp = open_with("30000", NULL, NULL);
+    unsigned port;
+    pid_t pid = stay(bind_and_stay, &port);
+    assert_int_equal(port, 30000);
+    assert_no_other_address_gets_it();
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+
+    int own = bind_fresh(fp, SOCK_STREAM, 0, NULL);
+    assert_true(own >= 0);
+    assert_no_other_address_gets_it();
+    close(own);
+
+    assert_int_equal(pipe(heir_pipe), 0);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    assert_int_equal(in_child(bind_and_leave_a_child), 0);
+    assert_no_other_address_gets_it();
+    close(heir_pipe[0]);
+    close(heir_pipe[1]);
+    assert_true(waitpid(-1, NULL, 0) > 0); /* it has come to us */
+    prctl(PR_SET_CHILD_SUBREAPER, 0);
+}
+
 static void bind_with_reuse_flags_joins_no_stranger(void **state) {
     (void)state;
     static const int options[] = {SO_REUSEADDR, SO_REUSEPORT};
@@ -1088,6 +1143,7 @@ int main(void) {
         TEST(the_parents_reservation_stays_the_parents),
         TEST(bind_refuses_what_it_cannot_bind),
         TEST(bind_gives_the_socket_the_next_port_and_its_flags_back),
+        TEST(a_port_is_nobody_elses_on_any_address_while_it_is_bound),
         TEST(bind_with_reuse_flags_joins_no_stranger),
         TEST(sockets_over_ipv6_are_bound_too),
         TEST(a_session_has_one_port_for_a_sentinel_and_another_session_another),
