@@ -1,0 +1,731 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kill: a process is killed after its first instruction inside of a call, after its second, its third … to the last,
+ * each time a fresh one on the very same segment; and each time the next process has to get a port at once, and every
+ * port of the range. What a death leaves in the segment is kept, and the next process is killed at each of its
+ * instructions on top of that.
+ *
+ * kill stop: the same with SIGSTOP. The others go on, then the stopped one does, and each has a port of its own.
+ */
+#include "freeport.h"
+#include "step.h"
+#include "table.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LIMIT_US = 50000, LOCK_WAIT_US = 250000, TRIES = 4, PAGE = 4096 };
+
+/* What is done, and stepped through. */
+enum verb { BIND, LISTEN, GET, RELEASE };
+
+struct deed {
+    enum verb verb;
+    uint16_t port; /* 0, SENTINEL, or a number in the range */
+    bool reuse;    /* SO_REUSEPORT */
+};
+
+struct scene {
+    const char *what;
+    struct deed deed;
+    void (*before)(void); /* makes the segment that each process finds */
+    unsigned strangers;   /* ports that are not to be had at all */
+    bool keep;            /* go on from each state that a death leaves */
+};
+
+static struct {
+    _Atomic int inside;
+    _Atomic int result; /* of the deed: a port, or -errno */
+    _Atomic int done;
+    _Atomic int64_t started_us;
+    struct haul haul;
+} * board;
+
+static int board_fd;
+static struct fp_segment *segment;
+static struct freeport *handle;
+static bool stopping;
+
+/* The segment as it is to be found. */
+
+enum { PAGES = (sizeof(struct fp_segment) + PAGE - 1) / PAGE };
+
+static unsigned char *image;
+static bool touched[PAGES]; /* pages that were seen to change; a full look now and then finds new ones */
+
+static size_t page_bytes(unsigned page) {
+    size_t rest = sizeof(struct fp_segment) - (size_t)page * PAGE;
+    return rest < PAGE ? rest : PAGE;
+}
+
+static unsigned char *page_at(void *memory, unsigned page) {
+    return (unsigned char *)memory + (size_t)page * PAGE;
+}
+
+static void keep_image(void) {
+    memcpy(image, segment, sizeof *segment);
+}
+
+static void restore_image(bool look_everywhere) {
+    for (unsigned page = 0; page < PAGES; page++) {
+        if (!look_everywhere && !touched[page])
+            continue;
+        if (memcmp(page_at(segment, page), page_at(image, page), page_bytes(page)) != 0) {
+            touched[page] = true;
+            memcpy(page_at(segment, page), page_at(image, page), page_bytes(page));
+        }
+    }
+}
+
+/* What a death left: the pages that it changed. */
+struct state {
+    uint64_t hash;
+    unsigned count;
+    struct page {
+        unsigned number;
+        unsigned char bytes[PAGE];
+    } * pages;
+};
+
+enum { MOST_STATES = 512 };
+static struct state states[MOST_STATES];
+static unsigned state_count;
+
+/* Process ids, start times and the clock differ each time, and mean the same. */
+static uint64_t same_for_all(uint64_t word, pid_t victim, uint32_t now) {
+    if ((word & 0x3fffff) == (uint64_t)victim && word >> 32 != 0)
+        return 1; /* an owner */
+    for (unsigned half = 0; half < 2; half++) {
+        uint32_t value = (uint32_t)(word >> (32 * half));
+        uint32_t same = (value & 0x3fffffff) == (uint32_t)victim ? (value & 0xc0000000) | 2
+                        : now - value < 60                       ? 3
+                                                                 : value;
+        word = (word & ~(UINT64_C(0xffffffff) << (32 * half))) | ((uint64_t)same << (32 * half));
+    }
+    return word;
+}
+
+static void keep_state(pid_t victim) {
+    uint64_t hash = 14695981039346656037u;
+    unsigned count = 0;
+    uint32_t now = (uint32_t)time(NULL);
+    static unsigned changed[PAGES];
+    for (unsigned page = 0; page < PAGES; page++) {
+        if (!touched[page] || memcmp(page_at(segment, page), page_at(image, page), page_bytes(page)) == 0)
+            continue;
+        changed[count++] = page;
+        for (size_t at = 0; at + 8 <= page_bytes(page); at += 8) {
+            uint64_t word;
+            memcpy(&word, page_at(segment, page) + at, 8);
+            hash = (hash ^ same_for_all(word, victim, now)) * 1099511628211u;
+            hash ^= hash >> 29;
+        }
+        hash = (hash ^ page) * 1099511628211u;
+    }
+    for (unsigned i = 0; i < state_count; i++)
+        if (states[i].hash == hash)
+            return;
+    if (count == 0)
+        return;
+    if (state_count == MOST_STATES)
+        die("more than %u states", MOST_STATES);
+    struct state *state = &states[state_count++];
+    *state = (struct state){hash, count, calloc(count, sizeof *state->pages)};
+    for (unsigned i = 0; i < count; i++) {
+        state->pages[i].number = changed[i];
+        memcpy(state->pages[i].bytes, page_at(segment, changed[i]), page_bytes(changed[i]));
+    }
+}
+
+/* Deeds. */
+
+struct ready {
+    int fd;
+    uint16_t port;
+};
+
+static struct ready get_ready(const struct deed *deed) {
+    struct ready ready = {-1, 0};
+    int on = 1;
+    if (deed->verb == BIND || deed->verb == LISTEN)
+        ready.fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (deed->reuse)
+        setsockopt(ready.fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (deed->verb == RELEASE && freeport_get(handle, FREEPORT_TCP, 0, &ready.port) != 0)
+        die("no port to release");
+    return ready;
+}
+
+static int perform(const struct deed *deed, struct ready *ready) {
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(deed->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    switch (deed->verb) {
+    case BIND:
+        return bind(ready->fd, (struct sockaddr *)&address, sizeof address) == 0 ? 0 : -errno;
+    case LISTEN:
+        return listen(ready->fd, 1) == 0 ? 0 : -errno;
+    case GET:
+        return freeport_get(handle, FREEPORT_TCP, 0, &ready->port);
+    default:
+        return freeport_release(handle, FREEPORT_TCP, ready->port);
+    }
+}
+
+static int outcome(int error, const struct ready *ready) {
+    return error != 0 ? error : ready->fd >= 0 ? port_of(ready->fd) : ready->port;
+}
+
+static void victim(void *context) {
+    const struct deed *deed = context;
+    struct ready ready = get_ready(deed);
+    step_begin();
+    atomic_store(&board->inside, 1);
+    int error = perform(deed, &ready);
+    atomic_store(&board->inside, 0);
+    atomic_store(&board->result, outcome(error, &ready));
+    pause_for_ever();
+}
+
+/* One process id for all victims, so that they are alike to the last instruction; where the kernel lets us. */
+static pid_t fork_victim(const struct deed *deed) {
+    enum { LAST_PID = 1999 };
+    int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        dprintf(fd, "%d", LAST_PID);
+        close(fd);
+    }
+    atomic_store(&board->inside, 0);
+    atomic_store(&board->result, 0);
+    return child(victim, (void *)(uintptr_t)deed);
+}
+
+/* Who comes next: the same deed where it makes sense, at once; and then every port there is. */
+static void heir(void *context) {
+    const struct deed *deed = context;
+    static const struct deed any = {.verb = BIND};
+    if (deed->verb == RELEASE || (deed->port != 0 && deed->port != SENTINEL))
+        deed = &any;
+    struct ready ready = get_ready(deed);
+    struct clock start = clock_start();
+    int error = perform(deed, &ready);
+    board->haul.first_us = clock_us(&start);
+    if (atomic_load(&board->started_us) != 0) /* from its constructor on */
+        board->haul.first_us = now_us() - atomic_load(&board->started_us);
+    haul_note(&board->haul, SOCK_STREAM, outcome(error, &ready));
+    haul_take(&board->haul, SOCK_STREAM, range_count + 1);
+    haul_take(&board->haul, SOCK_DGRAM, range_count + 1);
+}
+
+/* This program once more, from its start. */
+static void start_again(const char *role) {
+    char number[16], program[4096];
+    snprintf(number, sizeof number, "%d", board_fd);
+    setenv("TORTURE_BOARD_FD", number, 1);
+    setenv("TORTURE_ROLE", role, 1);
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    program[length > 0 ? length : 0] = 0;
+    execl(program, "kill", role, (char *)NULL);
+    die("exec: %s", strerror(errno));
+}
+
+static void judge(struct tally *tally, const struct scene *scene) {
+    const struct haul *haul = &board->haul;
+    unsigned missing = haul_missing(haul, SOCK_STREAM);
+    unsigned lost = (missing > scene->strangers ? missing - scene->strangers : 0) + haul_missing(haul, SOCK_DGRAM);
+    if (haul->error != 0)
+        note(tally, "%s", strerror(-haul->error));
+    tally->lost += lost + (haul->error != 0);
+    tally->twice += haul_twice(haul);
+}
+
+/* The first use of all: the segment is created, from the constructor on. */
+
+/* Under the shim. The marker library, which is loaded behind the shim, goes before it. */
+static void start_with_marker(const char *role) {
+    char preload[8192];
+    snprintf(preload, sizeof preload, "%s %s", getenv("LD_PRELOAD"), getenv("TORTURE_MARKER"));
+    setenv("LD_PRELOAD", preload, 1);
+    personality(ADDR_NO_RANDOMIZE);
+    start_again(role);
+}
+
+static void first_user(void *ignored) {
+    (void)ignored;
+    start_with_marker("first-use");
+}
+
+static void first_heir(void *ignored) {
+    (void)ignored;
+    start_with_marker("heir");
+}
+
+static pid_t fork_first_user(void) {
+    atomic_store(&board->inside, 0);
+    return child(first_user, NULL);
+}
+
+/* Nothing but the segment may be left in /dev/shm, which is the torture's own. */
+static unsigned stray_files(void) {
+    unsigned count = 0;
+    DIR *directory = opendir("/dev/shm");
+    for (struct dirent *entry; directory && (entry = readdir(directory));)
+        count += entry->d_name[0] != '.' && strcmp(entry->d_name, getenv("FREEPORT_SEGMENT") + 1) != 0;
+    if (directory)
+        closedir(directory);
+    return count;
+}
+
+static char first_name[64];
+
+static bool kill_first_user(struct tally *tally, const struct scene *scene, const struct walk *walk,
+                            unsigned instruction) {
+    int64_t best = INT64_MAX;
+    for (int tries = 0; tries < TRIES && best > LIMIT_US * slow; tries++) {
+        shm_unlink(first_name);
+        pid_t pid = fork_first_user();
+        bool there = step_to(pid, walk, instruction);
+        step_kill(pid);
+        if (!there)
+            return false;
+        memset(&board->haul, 0, sizeof board->haul);
+        atomic_store(&board->started_us, 0);
+        reap(child(first_heir, NULL));
+        best = board->haul.first_us < best ? board->haul.first_us : best;
+    }
+    tally->times++;
+    tally_time(tally, best);
+    tally->lost += best > LIMIT_US * slow;
+    tally->lost += stray_files();
+    judge(tally, scene);
+    return true;
+}
+
+/* One death, or one stop, at a place. */
+
+/* Whoever takes longer than it may is tried again: what is slow for a reason is so each time. */
+static bool kill_at(struct tally *tally, const struct scene *scene, const struct walk *walk, unsigned instruction) {
+    int64_t best = INT64_MAX;
+    for (int tries = 0; tries < TRIES && best > LIMIT_US * slow; tries++) {
+        restore_image(tally->times % 64 < 2);
+        pid_t pid = fork_victim(&scene->deed);
+        bool there = step_to(pid, walk, instruction);
+        step_kill(pid);
+        if (!there)
+            return false;
+        if (scene->keep)
+            keep_state(pid);
+        memset(&board->haul, 0, sizeof board->haul);
+        reap(child(heir, (void *)(uintptr_t)&scene->deed));
+        best = board->haul.first_us < best ? board->haul.first_us : best;
+    }
+    tally->times++;
+    tally_time(tally, best);
+    tally->lost += best > LIMIT_US * slow;
+    judge(tally, scene);
+    return true;
+}
+
+static void others(void *context) {
+    const struct scene *scene = context;
+    struct clock start = clock_start();
+    haul_take(&board->haul, SOCK_STREAM, 1);
+    board->haul.first_us = clock_us(&start);
+    haul_take(&board->haul, SOCK_STREAM, range_count - scene->strangers - 3);
+    atomic_store(&board->done, 1);
+    pause_for_ever();
+}
+
+/* Comes when the stopped one has gone on: the last port, and the lock is as good as ever. */
+static void latecomer(void *ignored) {
+    (void)ignored;
+    struct clock start = clock_start();
+    haul_take(&board->haul, SOCK_STREAM, 1);
+    board->haul.first_us = clock_us(&start);
+    atomic_store(&board->done, 1);
+    pause_for_ever();
+}
+
+static bool stop_at(struct tally *tally, const struct scene *scene, const struct walk *walk, unsigned instruction) {
+    int64_t waited = INT64_MAX, after = INT64_MAX, limit = LIMIT_US * slow;
+    for (int tries = 0; tries < TRIES && (waited > limit || after > LIMIT_US * slow); tries++) {
+        restore_image(tally->times % 64 < 2);
+        pid_t pid = fork_victim(&scene->deed);
+        bool there = step_to(pid, walk, instruction);
+        if (!there) {
+            step_kill(pid);
+            return false;
+        }
+        limit = (int64_t)LIMIT_US * slow + (segment_lock_holder(segment) == pid ? LOCK_WAIT_US : 0);
+        step_stop(pid);
+        memset(&board->haul, 0, sizeof board->haul);
+        atomic_store(&board->done, 0);
+        pid_t rest = child(others, (void *)(uintptr_t)scene);
+        bool on = comes_about(&board->done);
+        waited = board->haul.first_us < waited ? board->haul.first_us : waited;
+        kill(pid, SIGCONT);
+        on = on && comes_about(&board->result);
+        haul_note(&board->haul, SOCK_STREAM, atomic_load(&board->result));
+        atomic_store(&board->done, 0);
+        pid_t late = child(latecomer, NULL);
+        on = on && comes_about(&board->done);
+        after = board->haul.first_us < after ? board->haul.first_us : after;
+        end(pid);
+        end(rest);
+        end(late);
+        if (!on)
+            haul_note(&board->haul, SOCK_STREAM, -ETIMEDOUT);
+    }
+    tally->times++;
+    tally_time(tally, waited);
+    tally->lost += (unsigned)(waited > limit) + (unsigned)(after > LIMIT_US * slow);
+    unsigned missing = haul_missing(&board->haul, SOCK_STREAM);
+    tally->lost += missing > scene->strangers ? missing - scene->strangers : 0;
+    tally->lost += board->haul.error != 0;
+    if (board->haul.error != 0)
+        note(tally, "%s", strerror(-board->haul.error));
+    tally->twice += haul_twice(&board->haul);
+    return true;
+}
+
+typedef bool (*one_go)(struct tally *, const struct scene *, const struct walk *, unsigned instruction);
+
+/*
+ * Places that nobody reached, because the way went otherwise this time (a clock that was read twice, a process id of
+ * more digits), may be few.
+ */
+static void note_missed(struct tally *tally, unsigned missed) {
+    if (missed > 2 + tally->times / 20) {
+        tally->lost += missed;
+        note(tally, "%u places were not reached", missed);
+    }
+}
+
+/* Every instruction from the first to the last; of a loop's turns the first few, and some of the others. */
+static void all_places(struct tally *tally, const struct scene *scene, const struct walk *walk, one_go go) {
+    enum { OTHERS = 100 };
+    unsigned missed = 0, left_out = walk->count - walk->distinct;
+    for (unsigned i = 0; i < walk->count; i++)
+        if (!step_in_loop(walk, i) || chance(left_out) < OTHERS)
+            missed += !go(tally, scene, walk, i);
+    note_missed(tally, missed);
+}
+
+static void some_places(struct tally *tally, const struct scene *scene, const struct walk *walk, unsigned count,
+                        one_go go) {
+    unsigned missed = 0;
+    for (unsigned i = 0; i < count;) {
+        unsigned instruction = chance(walk->count);
+        if (step_in_loop(walk, instruction))
+            continue;
+        missed += !go(tally, scene, walk, instruction);
+        i++;
+    }
+    note_missed(tally, missed);
+}
+
+/* Scenes. */
+
+static pid_t living[4];
+static unsigned living_count;
+
+static void in_another(void (*body)(void *)) {
+    reap(child(body, NULL));
+}
+
+/* Who stays until the scene is over; returns when it is ready. */
+static void beside_another(void (*body)(void *)) {
+    atomic_store(&board->done, 0);
+    living[living_count++] = child(body, NULL);
+    if (!comes_about(&board->done))
+        die("somebody in a scene never got ready");
+}
+
+static void scene_over(void) {
+    while (living_count > 0)
+        end(living[--living_count]);
+}
+
+static void stay(void) {
+    atomic_store(&board->done, 1);
+    pause_for_ever();
+}
+
+static void take_all(void *ignored) {
+    (void)ignored;
+    haul_take(&board->haul, SOCK_STREAM, range_count);
+    haul_take(&board->haul, SOCK_DGRAM, range_count);
+}
+
+static void take_all_and_close(void *ignored) {
+    take_all(ignored);
+    for (int fd = 3; fd < 1024; fd++)
+        if (fd != board_fd)
+            close(fd);
+    stay();
+}
+
+static void take_sentinel(void *ignored) {
+    (void)ignored;
+    if (take(SOCK_STREAM, SENTINEL) < 0)
+        die("no sentinel in a scene");
+}
+
+static void serve_sentinel(void *ignored) {
+    (void)ignored;
+    static const struct deed deed = {.verb = BIND, .port = SENTINEL, .reuse = true};
+    struct ready ready = get_ready(&deed);
+    if (perform(&deed, &ready) != 0 || listen(ready.fd, 1) != 0)
+        die("no server in a scene");
+    stay();
+}
+
+/* A program that never heard of freeport, and has no segment mapped. */
+static void strangers(void *ignored) {
+    (void)ignored;
+    unsetenv("LD_PRELOAD");
+    start_again("strangers");
+}
+
+static void be_strangers(void) {
+    for (unsigned i = 0; i < 2; i++)
+        if (take_as_stranger(SOCK_STREAM, (uint16_t)(range_first + i)) < 0)
+            die("no stranger in a scene");
+    stay();
+}
+
+/* Sentinels of other sessions, wherever there is a port. */
+static void take_sessions(void *ignored) {
+    (void)ignored;
+    for (unsigned i = 0; i < range_count; i++) {
+        char session[24];
+        snprintf(session, sizeof session, "other-%u", i);
+        struct freeport_config config = {.tcp = getenv("FREEPORT_TCP"),
+                                         .udp = getenv("FREEPORT_TCP"),
+                                         .session = session,
+                                         .segment = getenv("FREEPORT_SEGMENT")};
+        struct freeport *other;
+        struct sockaddr_in address = {
+            .sin_family = AF_INET, .sin_port = htons(SENTINEL), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        if (freeport_open(&other, &config) != 0 ||
+            freeport_bind(other, fd, (struct sockaddr *)&address, sizeof address, 0, NULL) != 0)
+            die("no other session in a scene");
+    }
+}
+
+static void die_with_lock(void *ignored) {
+    (void)ignored;
+    if (!segment_lock(segment))
+        die("the lock isn't to be had in a scene");
+    raise(SIGKILL);
+}
+
+static void dead_had_all(void) {
+    in_another(take_all);
+}
+
+static void living_closed_all(void) {
+    beside_another(take_all_and_close);
+}
+
+static void strangers_are_there(void) {
+    beside_another(strangers);
+}
+
+static void server_is_gone(void) {
+    in_another(take_sentinel);
+}
+
+static void server_is_there(void) {
+    beside_another(serve_sentinel);
+}
+
+static void sessions_had_all(void) {
+    in_another(take_sessions);
+}
+
+static void dead_has_lock(void) {
+    in_another(die_with_lock);
+}
+
+static void dead_has_lock_and_all(void) {
+    dead_had_all();
+    dead_has_lock();
+}
+
+static const struct scene scenes[] = {
+    {.what = "bind 0, fresh ports", .deed = {BIND, 0, false}, .keep = true},
+    {.what = "bind 0, ports of the dead", .deed = {BIND, 0, false}, .before = dead_had_all},
+    {.what = "bind 0, ports that the living closed", .deed = {BIND, 0, false}, .before = living_closed_all},
+    {.what = "bind 0, past strangers", .deed = {BIND, 0, false}, .before = strangers_are_there, .strangers = 2},
+    {.what = "bind 0, the lock is a dead one's", .deed = {BIND, 0, false}, .before = dead_has_lock_and_all},
+    {.what = "bind 0, other sessions' ports", .deed = {BIND, 0, false}, .before = sessions_had_all},
+    {.what = "listen, never bound", .deed = {LISTEN, 0, false}},
+    {.what = "sentinel, the first bind", .deed = {BIND, SENTINEL, false}, .keep = true},
+    {.what = "sentinel, its server is gone", .deed = {BIND, SENTINEL, false}, .before = server_is_gone, .keep = true},
+    {.what = "sentinel, beside its server", .deed = {BIND, SENTINEL, true}, .before = server_is_there},
+    {.what = "sentinel, past strangers",
+     .deed = {BIND, SENTINEL, false},
+     .before = strangers_are_there,
+     .strangers = 2},
+    {.what = "sentinel, the lock is a dead one's", .deed = {BIND, SENTINEL, false}, .before = dead_has_lock_and_all},
+    {.what = "freeport_get", .deed = {GET, 0, false}, .keep = true},
+    {.what = "freeport_get, ports of the dead", .deed = {GET, 0, false}, .before = dead_had_all},
+    {.what = "freeport_release", .deed = {RELEASE, 0, false}, .keep = true},
+};
+
+static const struct scene first_use = {.what = "the first use of all", .deed = {BIND, 0, false}};
+
+static void print_note(struct tally *tally, const struct walk *walk) {
+    if (tally->note[0] == 0)
+        note(tally, "%u instructions, %u of them in loops", walk->count, walk->count - walk->distinct);
+}
+
+static bool torment(const struct scene *scene, const char *what, unsigned sample) {
+    struct walk walk;
+    one_go go = stopping ? stop_at : kill_at;
+    struct tally tally = {.what = what};
+    step_walk(fork_victim(&scene->deed), &walk);
+    if (full)
+        all_places(&tally, scene, &walk, go);
+    else
+        some_places(&tally, scene, &walk, sample, go);
+    print_note(&tally, &walk);
+    step_walk_free(&walk);
+    return tally_print(&tally);
+}
+
+/* On top of what each death left. */
+static bool torment_again(const struct scene *scene) {
+    struct walk walk;
+    struct scene again = *scene;
+    struct tally tally = {.what = "  and again, on what each death left"};
+    unsigned instructions = 0;
+    again.keep = false;
+    unsigned char *sound = malloc(sizeof *segment);
+    memcpy(sound, image, sizeof *segment);
+    for (unsigned i = 0; i < state_count && (full || i < 4); i++) {
+        for (unsigned n = 0; n < states[i].count; n++) {
+            const struct page *page = &states[i].pages[n];
+            memcpy(page_at(image, page->number), page->bytes, page_bytes(page->number));
+        }
+        restore_image(true);
+        step_walk(fork_victim(&again.deed), &walk);
+        instructions += walk.count;
+        some_places(&tally, &again, &walk, full ? 500 : 2, kill_at);
+        step_walk_free(&walk);
+        for (unsigned n = 0; n < states[i].count; n++) {
+            memcpy(page_at(image, states[i].pages[n].number), page_at(sound, states[i].pages[n].number),
+                   page_bytes(states[i].pages[n].number));
+        }
+        free(states[i].pages);
+    }
+    free(sound);
+    if (tally.note[0] == 0)
+        note(&tally, "%u states, %u instructions", state_count, instructions);
+    state_count = 0;
+    return tally_print(&tally);
+}
+
+static bool play(const struct scene *scene, const unsigned char *pristine) {
+    char what[80];
+    memcpy(segment, pristine, sizeof *segment);
+    memset(touched, 0, sizeof touched);
+    if (scene->before)
+        scene->before();
+    keep_image();
+    snprintf(what, sizeof what, "%s: %s", stopping ? "stopped" : "killed", scene->what);
+    bool well = torment(scene, what, stopping ? 8 : 30);
+    if (scene->keep && !stopping)
+        well = torment_again(scene) && well;
+    scene_over();
+    return well;
+}
+
+/* A segment of another name each time, and a fresh program from its shim's constructor on. */
+static bool play_first_use(void) {
+    struct walk walk;
+    const char *own = getenv("FREEPORT_SEGMENT");
+    char copy[64];
+    snprintf(copy, sizeof copy, "%s", own);
+    snprintf(first_name, sizeof first_name, "%.50s-first", own);
+    setenv("FREEPORT_SEGMENT", first_name, 1);
+    shm_unlink(copy); /* the only file is the one that is looked at */
+    step_walk(fork_first_user(), &walk);
+    struct tally tally = {.what = "killed: the first use, constructor and all"};
+    if (full) {
+        all_places(&tally, &first_use, &walk, kill_first_user);
+    } else {
+        some_places(&tally, &first_use, &walk, 30, kill_first_user);
+    }
+    print_note(&tally, &walk);
+    step_walk_free(&walk);
+    shm_unlink(first_name);
+    return tally_print(&tally);
+}
+
+static int play_role(const char *role) {
+    board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED, atoi(getenv("TORTURE_BOARD_FD")), 0);
+    if (board == MAP_FAILED)
+        die("no board");
+    if (strcmp(role, "strangers") == 0)
+        be_strangers();
+    if (strcmp(role, "heir") == 0) {
+        heir((void *)(uintptr_t)&first_use.deed);
+        return 0;
+    }
+    struct ready ready = get_ready(&first_use.deed);
+    perform(&first_use.deed, &ready);
+    atomic_store(&board->inside, 0);
+    pause_for_ever();
+}
+
+static void open_all(void) {
+    board_fd = memfd_create("board", 0);
+    if (board_fd < 0 || ftruncate(board_fd, sizeof *board) != 0)
+        die("no memory: %s", strerror(errno));
+    board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED, board_fd, 0);
+    if (board == MAP_FAILED)
+        die("no memory: %s", strerror(errno));
+    step_inside = &board->inside;
+    segment = segment_map();
+    image = malloc(sizeof *segment);
+    struct freeport_config config = {
+        .tcp = getenv("FREEPORT_TCP"), .udp = getenv("FREEPORT_TCP"), .segment = getenv("FREEPORT_SEGMENT")};
+    int error = freeport_open(&handle, &config);
+    if (error != 0)
+        die("freeport_open: %s", freeport_strerror(error));
+}
+
+int main(int argc, char **argv) {
+    torture_start();
+    if (argc > 1 && strcmp(argv[1], "stop") != 0)
+        return play_role(argv[1]);
+    stopping = argc > 1;
+    open_all();
+    unsigned char *pristine = malloc(sizeof *segment);
+    memcpy(pristine, segment, sizeof *segment);
+    bool well = true;
+    for (size_t i = 0; i < sizeof scenes / sizeof scenes[0]; i++) {
+        const char *only = getenv("TORTURE_ONLY");
+        if ((only && !strstr(scenes[i].what, only)) || (stopping && scenes[i].deed.verb == RELEASE))
+            continue;
+        well = play(&scenes[i], pristine) && well;
+    }
+    if (!stopping && (!getenv("TORTURE_ONLY") || strstr(first_use.what, getenv("TORTURE_ONLY"))))
+        well = play_first_use() && well;
+    return well ? 0 : 1;
+}
