@@ -45,11 +45,12 @@ static const char *field(const char *line, unsigned n) {
     }
 }
 
-/* Reads a file line by line; `each` returns false to stop. A line that is too long is cut off. */
-static void each_line(const char *path, bool (*each)(const char *line, void *context), void *context) {
+/* Reads a file line by line; `each` returns false to stop. A line that is too long is cut off. False: it can't be
+ * opened. */
+static bool each_line(const char *path, bool (*each)(const char *line, void *context), void *context) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return;
+        return false;
     char chunk[CHUNK], line[LINE];
     unsigned length = 0;
     bool on = true;
@@ -67,6 +68,7 @@ static void each_line(const char *path, bool (*each)(const char *line, void *con
         }
     }
     close(fd);
+    return true;
 }
 
 struct port_search {
@@ -111,35 +113,52 @@ static bool link_is_one_of(const char *target, const struct sockets *sockets) {
     return false;
 }
 
-/* Calls `each` with the names in a directory that are numbers, until it returns true; then true. */
-static bool any_number(int directory, bool (*each)(int directory, const char *name, void *context), void *context) {
-    _Alignas(uint64_t) char buffer[CHUNK];
-    long got;
-    while ((got = syscall(SYS_getdents64, directory, buffer, sizeof buffer)) > 0) {
-        for (long at = 0; at < got;) {
-            const struct dirent64 *entry = (const struct dirent64 *)(const void *)(buffer + at);
-            if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9' && each(directory, entry->d_name, context))
-                return true;
-            at += entry->d_reclen;
-        }
-    }
-    return false;
-}
-
-static bool descriptor_matches(int directory, const char *name, void *context) {
-    char target[PATH];
-    ssize_t length = readlinkat(directory, name, target, sizeof target - 1);
-    if (length <= 0)
-        return false;
-    target[length] = 0;
-    return link_is_one_of(target, context);
-}
-
 struct mapping {
     dev_t device;
     ino_t inode;
     bool found;
 };
+
+struct process_search {
+    const struct sockets *sockets;
+    struct mapping mapping;
+    bool hidden; /* a process that this one may not look into */
+    bool blind;  /* something could not be looked at, and might have shown one of ours */
+};
+
+/* Not where a process is gone, or another user's: for want of a descriptor, in a sandbox and the like. */
+static void note_failure(struct process_search *search) {
+    search->blind |= errno != ENOENT && errno != ESRCH && errno != EACCES;
+}
+
+/* Calls `each` with the names in a directory that are numbers, until it returns true; then true. */
+static bool any_number(int directory, bool (*each)(int directory, const char *name, struct process_search *search),
+                       struct process_search *search) {
+    _Alignas(uint64_t) char buffer[CHUNK];
+    long got;
+    while ((got = syscall(SYS_getdents64, directory, buffer, sizeof buffer)) > 0) {
+        for (long at = 0; at < got;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(const void *)(buffer + at);
+            if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9' && each(directory, entry->d_name, search))
+                return true;
+            at += entry->d_reclen;
+        }
+    }
+    if (got < 0)
+        note_failure(search);
+    return false;
+}
+
+static bool descriptor_matches(int directory, const char *name, struct process_search *search) {
+    char target[PATH];
+    ssize_t length = readlinkat(directory, name, target, sizeof target - 1);
+    if (length < 0)
+        note_failure(search);
+    if (length <= 0)
+        return false;
+    target[length] = 0;
+    return link_is_one_of(target, search->sockets);
+}
 
 /* "from-to perms offset major:minor inode path" */
 static bool note_mapping(const char *line, void *context) {
@@ -154,30 +173,26 @@ static bool note_mapping(const char *line, void *context) {
     return !mapping->found;
 }
 
-struct process_search {
-    const struct sockets *sockets;
-    struct mapping mapping;
-    bool hidden; /* a process that this one may not look into */
-};
-
 /* Whether a process holds one of the sockets and has the segment mapped. */
-static bool process_is_ours(int proc, const char *pid, void *context) {
-    struct process_search *search = context;
+static bool process_is_ours(int proc, const char *pid, struct process_search *search) {
     char path[PATH];
     if (strlen(pid) > 10)
         return false;
     append(append(path, pid), "/fd");
     int directory = openat(proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     search->hidden = directory < 0 && errno == EACCES;
-    if (directory < 0)
+    if (directory < 0) {
+        note_failure(search);
         return false;
-    bool holds = any_number(directory, descriptor_matches, (void *)(uintptr_t)search->sockets);
+    }
+    bool holds = any_number(directory, descriptor_matches, search);
     close(directory);
     if (!holds)
         return false;
     append(append(append(path, "/proc/"), pid), "/maps");
     search->mapping.found = false;
-    each_line(path, note_mapping, &search->mapping);
+    if (!each_line(path, note_mapping, &search->mapping))
+        note_failure(search);
     return search->mapping.found;
 }
 
@@ -216,5 +231,5 @@ bool fp_held_by_stranger(unsigned protocol, uint16_t port, pid_t likely, dev_t d
     if (!ours)
         ours = any_number(proc, process_is_ours, &search);
     close(proc);
-    return !ours;
+    return !ours && !search.blind;
 }

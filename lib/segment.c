@@ -19,7 +19,7 @@
 
 enum { PATH_BYTES = sizeof SHM_DIRECTORY + NAME_MAX + 2 };
 
-enum { OPEN_TRIES = 8, REPLACE_TRIES = 50 };
+enum { OPEN_TRIES = 8, REPLACE_TRIES = 50, SMALLEST_PAGE = 4096 };
 
 static char *append_text(char *at, const char *text) {
     while (*text)
@@ -114,25 +114,13 @@ static bool stamped_right(const struct fp_header *header) {
            header->sessions == FP_SESSIONS && header->index_slots == FP_INDEX_SLOTS && header->locks == FP_LOCKS;
 }
 
-/* A descriptor of an object without a name or, where the file system has no such thing, with a name to be removed. */
-static int open_unnamed(char temporary[static PATH_BYTES], mode_t mode) {
-    temporary[0] = 0;
-    int fd = open(SHM_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
-    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
-        return fd;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    char *at = append_text(temporary, SHM_DIRECTORY "/.freeport-");
-    at = append_number(at, (uint64_t)getpid());
-    at = append_text(at, "-");
-    append_number(at, (uint64_t)now.tv_nsec);
-    return open(temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, mode);
-}
-
 /* Gives the finished object its name. -EEXIST where somebody else's was there first. */
 static int publish(int fd, const char *temporary, const char *path) {
-    if (temporary[0])
-        return link(temporary, path) == 0 ? 0 : -errno;
+    if (temporary[0]) {
+        if (link(temporary, path) == 0)
+            return 0;
+        return errno == EEXIST ? -EEXIST : open_error(errno);
+    }
     char self[32];
     char *at = append_text(self, "/proc/self/fd/");
     append_number(at, (uint64_t)fd);
@@ -140,7 +128,20 @@ static int publish(int fd, const char *temporary, const char *path) {
         return 0;
     if (errno != EEXIST && linkat(fd, "", AT_FDCWD, path, AT_EMPTY_PATH) == 0)
         return 0;
-    return -errno;
+    return errno == EEXIST ? -EEXIST : -EOPNOTSUPP; /* no /proc, and no privilege; or a sandbox that refuses linkat */
+}
+
+/* All pages in place: a full /dev/shm is an error now, and not a SIGBUS later. */
+static int reserve(int fd) {
+    if (fallocate(fd, 0, 0, sizeof(struct fp_segment)) == 0)
+        return 0;
+    if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EPERM)
+        return -errno;
+    /* An older kernel, or a sandbox: a byte for each page does the same. The last one first, for the size. */
+    for (off_t at = sizeof(struct fp_segment) - 1; at >= 0; at -= SMALLEST_PAGE)
+        if (pwrite(fd, "", 1, at) != 1)
+            return -errno;
+    return 0;
 }
 
 static int fill(int fd, mode_t mode) {
@@ -150,19 +151,13 @@ static int fill(int fd, mode_t mode) {
         return -EFBIG;
     if (fchmod(fd, mode) != 0) /* the umask is the program's, the mode the user's */
         return open_error(errno);
-    /* With all pages in place, a full /dev/shm is an error now and not a SIGBUS later. */
-    if (fallocate(fd, 0, 0, sizeof(struct fp_segment)) == 0)
-        return 0;
-    if (errno != EOPNOTSUPP && errno != ENOSYS)
-        return open_error(errno);
-    return ftruncate(fd, sizeof(struct fp_segment)) == 0 ? 0 : open_error(errno);
+    int error = reserve(fd);
+    return error == 0 ? 0 : open_error(-error);
 }
 
-static int create(const char *path, mode_t mode, struct fp_segment **out, struct fp_segment_facts *facts) {
-    char temporary[PATH_BYTES];
-    int fd = open_unnamed(temporary, mode);
-    if (fd < 0)
-        return open_error(errno);
+/* Makes a segment of an empty object, and gives that its name. Closes the descriptor. */
+static int build(int fd, const char *temporary, const char *path, mode_t mode, struct fp_segment **out,
+                 struct fp_segment_facts *facts) {
     struct stat st;
     int error = fill(fd, mode);
     if (error == 0)
@@ -172,14 +167,39 @@ static int create(const char *path, mode_t mode, struct fp_segment **out, struct
         error = publish(fd, temporary, path);
         if (error != 0) {
             fp_segment_close(*out);
-            if (error != -EEXIST)
-                error = open_error(-error);
+            *out = NULL;
         }
     }
-    if (temporary[0])
-        unlink(temporary);
     close(fd);
     return error;
+}
+
+/* An object without a name leaves nothing behind, whenever its maker is killed. -EOPNOTSUPP: not to be had here. */
+static int create_unnamed(const char *path, mode_t mode, struct fp_segment **out, struct fp_segment_facts *facts) {
+    int fd = open(SHM_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+    return fd < 0 ? -EOPNOTSUPP : build(fd, "", path, mode, out, facts);
+}
+
+static int create_by_temporary_name(const char *path, mode_t mode, struct fp_segment **out,
+                                    struct fp_segment_facts *facts) {
+    char temporary[PATH_BYTES];
+    struct timespec now = {0};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    char *at = append_text(temporary, SHM_DIRECTORY "/.freeport-");
+    at = append_number(at, (uint64_t)getpid());
+    at = append_text(at, "-");
+    append_number(at, (uint64_t)now.tv_nsec);
+    int fd = open(temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (fd < 0)
+        return errno == EEXIST ? -EEXIST : open_error(errno); /* the same moment in another pid namespace: once more */
+    int error = build(fd, temporary, path, mode, out, facts);
+    unlink(temporary);
+    return error;
+}
+
+static int create(const char *path, mode_t mode, struct fp_segment **out, struct fp_segment_facts *facts) {
+    int error = create_unnamed(path, mode, out, facts);
+    return error == -EOPNOTSUPP ? create_by_temporary_name(path, mode, out, facts) : error;
 }
 
 static void pause_ms(long ms) {

@@ -123,8 +123,12 @@ static int try_write(int fd, const char *text, size_t length) {
     struct iovec part = {.iov_base = (void *)(uintptr_t)text, .iov_len = length};
     if (pwritev2(fd, &part, 1, -1, RWF_NOWAIT) >= 0)
         return 0;
-    /* XFS and btrfs would have to allocate a block, or change a time, for nearly every line: EAGAIN, for ever. */
-    if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL && !(errno == EAGAIN && is_file(fd)))
+    /*
+     * XFS and btrfs would have to allocate a block, or change a time, for nearly every line: EAGAIN, for ever. A
+     * sandbox that does not know the call says EPERM or ENOSYS.
+     */
+    if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EPERM && errno != EINVAL &&
+        !(errno == EAGAIN && is_file(fd)))
         return errno;
     /* A file, a terminal, or a pipe of an older kernel. */
     struct pollfd ready = {.fd = fd, .events = POLLOUT};

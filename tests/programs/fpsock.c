@@ -13,6 +13,8 @@
  * and ends where the next page can't be read; room for one that comes back ends there too, and nothing before it may
  * change.
  */
+#include "filter.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -576,6 +578,11 @@ static void change_user(struct runner *runner, char **arguments) {
         die("user");
 }
 
+static void filter(struct runner *runner, char **arguments) {
+    (void)runner;
+    filter_calls(arguments[0]);
+}
+
 /* Runs a shell command in between, and waits for it; only a failure is a line. */
 static void shell(struct runner *runner, char **arguments) {
     (void)runner;
@@ -790,6 +797,7 @@ static const struct word words[] = {
     {"chdir", 1, change_directory},
     {"chroot", 1, change_root},
     {"user", 1, change_user},
+    {"filter", 1, filter}, /* RULES for system calls, as filter.h has them */
     {"sh", 1, shell},
     {"fork", 0, fork_child},   /* WORDS [join WORDS] */
     {"vfork", 0, vfork_child}, /* the same */

@@ -1,0 +1,282 @@
+# shellcheck shell=bats disable=SC2016,SC2030,SC2031,SC2154
+# SPDX-License-Identifier: MIT
+# Hosts that lack something, or share more than usual: the program gets the right ports all the same, or one clear line
+# and a known errno. Nothing crashes, nothing hangs. What becomes of the segment itself is in segment.bats.
+
+load helper
+
+setup() {
+    freeport_setup
+    FPSOCK=$FREEPORT_PROGRAMS/fpsock
+    range=$(own_range)
+    first=${range%-*}
+    configure FREEPORT_TCP="$range" FREEPORT_SENTINELS=8080
+}
+
+teardown() {
+    [[ -z ${PUBLIC:-} ]] || rm -rf "$PUBLIC"
+    freeport_teardown
+}
+
+fpsock() { shim "$FPSOCK" "$@"; }
+
+got() { assert_output "$(printf '%s\n' "$@")"; }
+
+port() { range_port "$range" "$1"; }
+
+# In CI, a test that can't work here is a failure: nobody would see that it was skipped.
+cannot() {
+    [[ -z ${CI:-} ]] || fail "can't be tested here: $1"
+    skip "$1"
+}
+
+needs_root() { ((UID == 0)) || cannot "needs root"; }
+
+# shim_last COMMAND... -- WORD...: the shim in fpsock alone, not in the commands that lead to it.
+shim_last() {
+    local command=()
+    while [[ $1 != -- ]]; do
+        command+=("$1")
+        shift
+    done
+    shift
+    timeout --kill-after=5 "$PATIENCE" "${command[@]}" env LD_PRELOAD="$(preload)" \
+        ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}" "$FPSOCK" "$@" 3>&-
+}
+
+# in_world OPTION... SHELL -- WORD...: with namespaces of its own (unshare's options), as the shell command furnishes them.
+in_world() {
+    local options=(--mount)
+    while [[ $1 == --* ]]; do
+        options+=("$1")
+        shift
+    done
+    local furnish=$1
+    shift 2
+    ((UID == 0)) || options+=(--map-root-user)
+    unshare "${options[@]}" true 2>/dev/null || cannot "no namespaces: unshare ${options[*]}"
+    shim_last unshare "${options[@]}" sh -c "$furnish"' && exec "$@"' sh -- "$@"
+}
+
+# filtered RULES -- WORD...: under a filter of system calls from the start.
+filtered() { shim_last "$FREEPORT_PROGRAMS/fpfilter" "$1" -- "${@:3}"; }
+
+# Copies of program and shim that every user can read.
+publish() {
+    PUBLIC=$(mktemp -d)
+    chmod 755 "$PUBLIC"
+    install -m 755 "$FPSOCK" "$FREEPORT_PROGRAMS/fpfilter" "$FREEPORT_SHIM" "$PUBLIC/"
+    FPSOCK=$PUBLIC/fpsock
+    FREEPORT_SHIM=$PUBLIC/${FREEPORT_SHIM##*/}
+}
+
+# A bit of everything that is managed, and what it says on any host.
+DEED=(tcp4 bind 127.0.0.1 0 name tcp6 reuseaddr bind ::1 8080 name listen tcp4 bind 127.0.0.1 8080 name tcp4 listen
+    fork tcp4 bind 127.0.0.1 0 name join tcp4 bind 127.0.0.1 8080)
+
+done_well() {
+    got ok "127.0.0.1 $(port "${1:-0}")" ok "::1 8080" ok ok "127.0.0.1 8080" ok \
+        ok "127.0.0.1 $(port $((${1:-0} + 3)))" EADDRINUSE
+    assert_equal "$stderr" ""
+}
+
+# --- /dev/shm, where it is not as it should be -----------------------------------------------------------------------
+
+@test "a full /dev/shm where nobody can reserve room in advance: an error now, and no SIGBUS later" {
+    for error in ENOSYS EPERM EOPNOTSUPP; do
+        run -0 --separate-stderr in_world 'mount -t tmpfs -o size=1m tmpfs /dev/shm &&
+            set -- "$FREEPORT_PROGRAMS/fpfilter" fallocate:'"$error"' "$@"' -- tcp4 bind 127.0.0.1 0
+        got EINVAL
+        ((${#stderr_lines[@]} == 1)) || fail "$error: not one line: $stderr"
+        [[ $stderr == *"no space left in /dev/shm"* ]] || fail "$error: $stderr"
+    done
+}
+
+@test "a /dev/shm that fills up behind a segment's back" {
+    run -0 --separate-stderr in_world 'mount -t tmpfs -o size=12m tmpfs /dev/shm &&
+        LD_PRELOAD=$FREEPORT_SHIM "$FREEPORT_PROGRAMS/fpsock" tcp4 bind 127.0.0.1 0 >/dev/null &&
+        ! dd if=/dev/zero of=/dev/shm/filler bs=64k count=1000 status=none 2>/dev/null' -- "${DEED[@]}"
+    done_well 1
+}
+
+# --- No /proc --------------------------------------------------------------------------------------------------------
+
+NO_PROC='mount -t tmpfs tmpfs /proc'
+
+@test "no /proc" {
+    run -0 --separate-stderr in_world "$NO_PROC" -- "${DEED[@]}"
+    done_well
+}
+
+@test "no /proc, and no privilege to name an object by its descriptor" {
+    needs_root
+    publish
+    export PUBLIC
+    # Kernels before 6.10 refuse that with ENOENT.
+    run -0 --separate-stderr in_world "$NO_PROC"' && set -- setpriv --reuid=65534 --regid=65534 --clear-groups \
+        "$PUBLIC/fpfilter" "linkat/4&0x1000:ENOENT" "$@"' -- \
+        "${DEED[@]}"
+    done_well
+    run -0 stat -c '%u %a %h' "/dev/shm$TEST_SEGMENT"
+    assert_output "65534 600 1"
+    assert_equal "$(find /dev/shm -name '.freeport-*' -user 65534)" ""
+}
+
+@test "no /proc: a session comes back to its port; where somebody has taken it, the kernel's word stands" {
+    configure FREEPORT_SESSION=one
+    run -0 --separate-stderr in_world "$NO_PROC" -- tcp4 bind 127.0.0.1 8080
+    got ok
+    FREEPORT_SOCKNAME=real run -0 --separate-stderr in_world "$NO_PROC" -- tcp4 bind 127.0.0.1 8080 name
+    got ok "127.0.0.1 $first"
+    background stranger "$FPSOCK" tcp4 bind 0.0.0.0 "$first" stay
+    wait_lines "$BATS_TEST_TMPDIR/stranger.log" 2
+    run -0 --separate-stderr in_world "$NO_PROC" -- tcp4 bind 127.0.0.1 8080
+    got EADDRINUSE
+}
+
+# --- No descriptor, no memory ----------------------------------------------------------------------------------------
+
+@test "one or two descriptors to spare: who has a sentinel's port is not known, and no reason to give out another" {
+    configure FREEPORT_SESSION=one
+    shim_background server "$FPSOCK" tcp4 bind 127.0.0.1 8080 listen stay
+    wait_lines "$BATS_TEST_TMPDIR/server.log" 3
+    run -0 --separate-stderr fpsock tcp4 tcp4 tcp4 tcp4 nofds use 0 bind 127.0.0.1 8080 \
+        use 1 close use 0 bind 127.0.0.1 8080 use 2 close use 0 bind 127.0.0.1 8080 use 3 close use 0 bind 127.0.0.1 8080
+    got EADDRINUSE ok EADDRINUSE ok EADDRINUSE ok EADDRINUSE
+    assert_equal "$stderr" ""
+}
+
+@test "no memory and no address space once the program runs" {
+    [[ -z ${FREEPORT_SANITIZE:-} ]] || skip "a sanitizer needs the address space"
+    run -0 --separate-stderr fpsock sh 'prlimit --as=1 --data=1 --pid $PPID' tcp4 bind 127.0.0.1 0 name \
+        tcp4 bind 127.0.0.1 8080 name listen
+    got ok "127.0.0.1 $first" ok "127.0.0.1 8080" ok
+    assert_equal "$stderr" ""
+}
+
+# --- Sandboxes and older kernels -------------------------------------------------------------------------------------
+
+# What the shim asks of a kernel beyond the socket calls; all but the loader's needs.
+REFUSED_CALLS=(linkat fallocate 'openat/2&020200000' flock ftruncate statx clock_nanosleep rt_sigprocmask pwritev2
+    getdents64 kill prlimit64 set_robust_list madvise getrandom rseq clock_gettime fcntl readlinkat)
+
+@test "a sandbox that refuses the newer calls, with EPERM or ENOSYS, one by one" {
+    for error in EPERM ENOSYS; do
+        for call in "${REFUSED_CALLS[@]}"; do
+            rm -f "/dev/shm$TEST_SEGMENT" "$BATS_TEST_TMPDIR/report"
+            FREEPORT_REPORT="$BATS_TEST_TMPDIR/report" run -0 --separate-stderr filtered "$call:$error" -- "${DEED[@]}"
+            # A port that has just been let go may be found busy by a search from the bottom.
+            assert_equal "$call $error ${lines[0]} ${lines[*]:2:6} ${lines[8]} ${lines[10]}" \
+                "$call $error ok ok ::1 8080 ok ok 127.0.0.1 8080 ok ok EADDRINUSE"
+            assert_in_range "${lines[1]##* }" "$range"
+            assert_in_range "${lines[9]##* }" "$range"
+            assert_equal "$call $error: $stderr" "$call $error: "
+            assert_equal "$(wc -l <"$BATS_TEST_TMPDIR/report")" 5
+            [[ $(stat -c '%a %h' "/dev/shm$TEST_SEGMENT") == "600 1" ]]
+        done
+    done
+}
+
+@test "a sandbox that refuses them all at once" {
+    for error in EPERM ENOSYS; do
+        rm -f "/dev/shm$TEST_SEGMENT"
+        refused=("${REFUSED_CALLS[@]/%/:$error}")
+        run -0 --separate-stderr filtered "${refused[*]}" -- tcp4 bind 127.0.0.1 0 name \
+            tcp4 bind 127.0.0.1 8080 name tcp4 bind 127.0.0.2 8080 name
+        assert_line --index 0 ok
+        assert_in_range "${lines[1]##* }" "$range"
+        assert_equal "${lines[*]:2}" "ok 127.0.0.1 8080 ok 127.0.0.2 8080"
+        assert_equal "$stderr" ""
+    done
+}
+
+# --- Namespaces ------------------------------------------------------------------------------------------------------
+
+@test "a user namespace, with the user mapped to root, and with nobody mapped" {
+    unshare --user true 2>/dev/null || cannot "no user namespaces"
+    run -0 fpsock tcp4 bind 127.0.0.1 0 name
+    got ok "127.0.0.1 $first"
+    run -0 --separate-stderr shim_last unshare --user --map-root-user -- tcp4 bind 127.0.0.1 0 name
+    got ok "127.0.0.1 $(port 1)"
+    assert_equal "$stderr" ""
+    run -0 --separate-stderr shim_last unshare --user -- tcp4 bind 127.0.0.1 0 name
+    got ok "127.0.0.1 $(port 2)"
+    assert_equal "$stderr" ""
+    rm "/dev/shm$TEST_SEGMENT"
+    run -0 --separate-stderr shim_last unshare --user -- tcp4 bind 127.0.0.1 0 name
+    assert_line --index 0 ok
+    run -0 --separate-stderr fpsock tcp4 bind 127.0.0.1 0
+    got ok
+    assert_equal "$stderr" ""
+}
+
+# A pid namespace each, with a /proc that fits: fpsock is process 1 in all of them.
+OWN_PIDS=(--pid --fork --kill-child)
+
+@test "pid namespaces that share a segment: the same process id twice is two owners" {
+    ((UID == 0)) || OWN_PIDS+=(--user)
+    configure FREEPORT_SOCKNAME=real
+    for n in 1 2 3; do
+        mkfifo "$BATS_TEST_TMPDIR/hold.$n"
+        FREEPORT_SESSION=$n in_world "${OWN_PIDS[@]}" 'mount -t proc proc /proc' -- tcp4 bind 127.0.0.1 0 name \
+            tcp4 bind 127.0.0.1 8080 name sh 'echo "pid $PPID"' hold \
+            <>"$BATS_TEST_TMPDIR/hold.$n" >"$BATS_TEST_TMPDIR/$n.log" &
+        end_later $!
+        wait_lines "$BATS_TEST_TMPDIR/$n.log" 6
+        run -0 cat "$BATS_TEST_TMPDIR/$n.log"
+        got ok "127.0.0.1 $(port $((2 * n - 2)))" ok "127.0.0.1 $(port $((2 * n - 1)))" "pid 1" hold
+    done
+    # All three are there, in one table, for one who sees their ids and for one who does not.
+    FREEPORT_SESSION=2 run -0 fpsock tcp4 bind 127.0.0.1 8080 tcp4 bind 127.0.0.2 8080 name tcp4 bind 127.0.0.1 0 name
+    got EADDRINUSE ok "127.0.0.2 $(port 3)" ok "127.0.0.1 $(port 6)"
+}
+
+@test "pid namespaces that come and go in one small range: none of their ports is lost" {
+    ((UID == 0)) || OWN_PIDS+=(--user)
+    configure FREEPORT_TCP="$first-$(port 3)"
+    for n in 1 2 3 4 5 6 7; do
+        FREEPORT_SESSION=$n run -0 --separate-stderr in_world "${OWN_PIDS[@]}" 'mount -t proc proc /proc' -- \
+            tcp4 bind 127.0.0.1 0 tcp4 bind 127.0.0.1 8080
+        got ok ok
+    done
+}
+
+@test "a port that was reserved in another pid namespace is kept for it: freeport release gives it up" {
+    ((UID == 0)) || OWN_PIDS+=(--user)
+    [[ -n ${FREEPORT_CLI:-} ]] || cannot "no command was built"
+    configure FREEPORT_TCP="$first"
+    run -0 unshare --mount "${OWN_PIDS[@]}" sh -c 'mount -t proc proc /proc && "$FREEPORT_CLI" get'
+    assert_output "$first"
+    FREEPORT_LOG=quiet run -0 fpsock tcp4 bind 127.0.0.1 0
+    got EADDRINUSE
+}
+
+@test "network namespaces that share a segment by its name: one sequence, and no conflict where there is none" {
+    ((UID == 0)) || cannot "needs root"
+    local elsewhere='ip link set lo up'
+    configure FREEPORT_SESSION=one FREEPORT_SOCKNAME=real
+    shim_background here "$FPSOCK" tcp4 bind 127.0.0.1 0 tcp4 bind 127.0.0.1 8080 listen stay
+    wait_lines "$BATS_TEST_TMPDIR/here.log" 4
+    # A session's port is its port in both; and there, nobody has bound it.
+    run -0 --separate-stderr in_world --net "$elsewhere" -- tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 8080 name
+    got ok "127.0.0.1 $(port 2)" ok "127.0.0.1 $(port 1)"
+    assert_equal "$stderr" ""
+    # A range that is used up here is not used up there.
+    configure FREEPORT_TCP="$first-$(port 1)" FREEPORT_SESSION=two
+    run -0 --separate-stderr in_world --net "$elsewhere" -- tcp4 bind 127.0.0.1 0 name
+    got ok "127.0.0.1 $first"
+    # And here, nothing is given away that is held.
+    FREEPORT_LOG=quiet run -0 fpsock tcp4 bind 127.0.0.1 0
+    got EADDRINUSE
+}
+
+@test "network namespaces without a name for the segment: one each" {
+    ((UID == 0)) || cannot "needs root"
+    unset FREEPORT_SEGMENT
+    for _ in 1 2; do
+        run -0 --separate-stderr in_world --net 'ip link set lo up' -- tcp4 bind 127.0.0.1 0 name \
+            sh 'echo "$FREEPORT_SEGMENT"; rm -f "/dev/shm$FREEPORT_SEGMENT"'
+        got ok "127.0.0.1 $first" "${lines[2]}"
+        [[ ${lines[2]} =~ ^/freeport-0-[1-9][0-9]*$ ]] || fail "${lines[2]}"
+    done
+}
