@@ -65,14 +65,16 @@ static enum fp_choice choose(struct fp_attempt *attempt, uint16_t *port, bool *s
     return choice;
 }
 
-/* Free on every address and both families; and for the other protocol as well, where it is to have the same number. */
+/*
+ * Free on every address and both families; and for the other protocol as well, where it is to have the same number. A
+ * probe that can't be made (no descriptor left, a sandbox) proves nothing: the program's own bind has the last word.
+ */
 static int probe(struct fp_attempt *attempt, uint16_t port) {
     struct freeport *fp = attempt->fp;
     unsigned protocol = attempt->bind->protocol;
-    int error = fp_probe(&fp->calls, protocol, port);
-    if (error != 0 || !attempt->search.twin)
-        return error;
-    if (fp_probe(&fp->calls, !protocol, port) == 0)
+    if (fp_probe(&fp->calls, protocol, port) == -EADDRINUSE)
+        return -EADDRINUSE;
+    if (!attempt->search.twin || fp_probe(&fp->calls, !protocol, port) != -EADDRINUSE)
         return 0;
     fp_entry_refused(fp->segment, !protocol, port, attempt->search.serial, 0);
     return -EADDRINUSE;

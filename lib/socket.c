@@ -138,10 +138,8 @@ int fp_probe(const struct fp_calls *calls, unsigned protocol, uint16_t port) {
         int error = bind_and_close(calls, fd, &any, sizeof any);
         if (error != -EADDRNOTAVAIL)
             return error;
-    } else if (errno != EAFNOSUPPORT) {
-        return -errno;
     }
-    /* A host without IPv6. */
+    /* A host without IPv6, or a sandbox. */
     fd = socket(AF_INET, type, 0);
     if (fd < 0)
         return -errno;

@@ -136,6 +136,24 @@ NO_PROC='mount -t tmpfs tmpfs /proc'
 
 # --- No descriptor, no memory ----------------------------------------------------------------------------------------
 
+@test "no descriptor to spare: a sentinel is bound all the same, as it would be without freeport" {
+    run -0 --separate-stderr fpsock tcp4 nofds bind 127.0.0.1 8080 name listen
+    got ok "127.0.0.1 8080" ok
+    assert_equal "$stderr" ""
+    # Of a port that is taken on that address, too: the next one.
+    configure FREEPORT_SOCKNAME=real FREEPORT_SESSION=two
+    background stranger "$FPSOCK" tcp4 bind 127.0.0.1 "$(port 1)" stay
+    wait_lines "$BATS_TEST_TMPDIR/stranger.log" 2
+    run -0 fpsock tcp4 reuseaddr nofds bind 127.0.0.1 8080 name get reuseaddr
+    got ok "127.0.0.1 $(port 2)" 1
+}
+
+@test "no descriptor to spare, both protocols: TCP and UDP get one number" {
+    configure FREEPORT_UDP="$range" FREEPORT_SOCKNAME=real
+    run -0 --separate-stderr fpsock tcp4 udp4 nofds use 0 bind 127.0.0.1 8080 name use 1 bind 127.0.0.1 8080 name
+    got ok "127.0.0.1 $first" ok "127.0.0.1 $first"
+}
+
 @test "one or two descriptors to spare: who has a sentinel's port is not known, and no reason to give out another" {
     configure FREEPORT_SESSION=one
     shim_background server "$FPSOCK" tcp4 bind 127.0.0.1 8080 listen stay
@@ -144,6 +162,14 @@ NO_PROC='mount -t tmpfs tmpfs /proc'
         use 1 close use 0 bind 127.0.0.1 8080 use 2 close use 0 bind 127.0.0.1 8080 use 3 close use 0 bind 127.0.0.1 8080
     got EADDRINUSE ok EADDRINUSE ok EADDRINUSE ok EADDRINUSE
     assert_equal "$stderr" ""
+}
+
+@test "no descriptor to spare at a privileged port without the privilege: the kernel's word" {
+    needs_root
+    publish
+    configure FREEPORT_TCP=900-910
+    run -0 --separate-stderr fpsock user 65534 tcp4 nofds bind 127.0.0.1 8080
+    if [[ $(</proc/sys/net/ipv4/ip_unprivileged_port_start) -gt 910 ]]; then got EACCES; else got ok; fi
 }
 
 @test "no memory and no address space once the program runs" {
@@ -186,6 +212,18 @@ REFUSED_CALLS=(linkat fallocate 'openat/2&020200000' flock ftruncate statx clock
         assert_line --index 0 ok
         assert_in_range "${lines[1]##* }" "$range"
         assert_equal "${lines[*]:2}" "ok 127.0.0.1 8080 ok 127.0.0.2 8080"
+        assert_equal "$stderr" ""
+    done
+}
+
+@test "a sandbox without IPv6 sockets, or without any more sockets" {
+    for error in EAFNOSUPPORT EPERM EACCES; do
+        rm -f "/dev/shm$TEST_SEGMENT"
+        run -0 --separate-stderr filtered "socket/0=10:$error" -- tcp4 bind 127.0.0.1 8080 name
+        got ok "127.0.0.1 8080"
+        assert_equal "$stderr" ""
+        run -0 --separate-stderr fpsock tcp4 filter "socket:$error" bind 127.0.0.1 8080 name
+        got ok "127.0.0.1 8080"
         assert_equal "$stderr" ""
     done
 }
