@@ -17,11 +17,20 @@
 /* What RFC 2133 had, and the kernel still takes: no scope id. */
 enum { OLD_SOCKADDR_IN6_BYTES = 24 };
 
+/* Where there is no SO_PROTOCOL (an older kernel, a sandbox), the type has to do. */
+static int protocol_by_type(int fd) {
+    int type;
+    socklen_t length = sizeof type;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0)
+        return -errno;
+    return type == SOCK_STREAM ? FP_TCP_INDEX : type == SOCK_DGRAM ? FP_UDP_INDEX : -EPROTONOSUPPORT;
+}
+
 int fp_inet_protocol(int fd) {
     int protocol;
     socklen_t length = sizeof protocol;
     if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) != 0)
-        return -errno;
+        return protocol_by_type(fd);
     switch (protocol) {
     case IPPROTO_TCP:
     case IPPROTO_MPTCP:

@@ -17,7 +17,7 @@ struct fp_calls {
 
 /*
  * The protocol of a TCP, MPTCP or UDP socket over IPv4 or IPv6, as an index, and its name (port 0: not bound).
- * -EPROTONOSUPPORT for any other socket, -EBADF, -ENOTSOCK.
+ * -EPROTONOSUPPORT for any other socket, -EBADF, -ENOTSOCK, and what a sandbox says.
  */
 int fp_socket_protocol(const struct fp_calls *calls, int fd, struct sockaddr_storage *name);
 

@@ -108,6 +108,24 @@ static int explicit_bind(int fd, unsigned protocol, const struct sockaddr *addre
 }
 
 /*
+ * A socket that is none of ours gets the kernel's word. But where a sandbox won't let us see whether it is ours, its
+ * bind fails: nothing falls back silently to an unmanaged port.
+ */
+static int unknown_protocol(int error) {
+    if (error != -EPERM && error != -EACCES && error != -ENOSYS)
+        return FP_UNTOUCHED;
+    struct fp_line line;
+    if (fp_log_begin(&line, &fp_guest.settings, FP_LOG_ERROR)) {
+        fp_line_text(&line, "FREEPORT_TCP, FREEPORT_UDP: getsockname and getsockopt have to tell a socket's protocol, "
+                            "and are refused: ");
+        fp_line_text(&line, freeport_strerror(error));
+        fp_line_text(&line, "; let the sandbox allow them");
+        fp_log_end(&line);
+    }
+    return error;
+}
+
+/*
  * Whether the kernel could read eight bytes there: it copies a signal set before it finds that it was not told what to
  * do with it. For what goes wrong there, EFAULT is the kernel's to say, and no reason to end the program.
  */
@@ -131,7 +149,9 @@ static bool address_mapped(const struct sockaddr *address, socklen_t length) {
 /* Port 0. What the kernel would refuse anyway (no socket, bound already), it refuses in its own words. */
 static int bind_any(int fd, const struct sockaddr *address, socklen_t length) {
     int protocol = fp_unbound_protocol(&fp_guest.handle.calls, fd);
-    if (protocol < 0 || !fp_guest.settings.managed[protocol] || asks_for_no_port(fd))
+    if (protocol < 0)
+        return unknown_protocol(protocol);
+    if (!fp_guest.settings.managed[protocol] || asks_for_no_port(fd))
         return FP_UNTOUCHED;
     return managed_bind(fd, (unsigned)protocol, address, length);
 }
@@ -139,7 +159,9 @@ static int bind_any(int fd, const struct sockaddr *address, socklen_t length) {
 static int bind_number(int fd, uint16_t port, const struct sockaddr *address, socklen_t length) {
     struct sockaddr_storage name;
     int protocol = fp_socket_protocol(&fp_guest.handle.calls, fd, &name);
-    if (protocol < 0 || fp_address_port((struct sockaddr *)&name) != 0)
+    if (protocol < 0)
+        return unknown_protocol(protocol);
+    if (fp_address_port((struct sockaddr *)&name) != 0)
         return FP_UNTOUCHED;
     switch (meaning_for((unsigned)protocol, port)) {
     case MEANS_SENTINEL:
@@ -171,6 +193,8 @@ int fp_rewrite_listen(int fd) {
         return FP_UNTOUCHED;
     struct sockaddr_storage name;
     int protocol = fp_socket_protocol(&fp_guest.handle.calls, fd, &name);
+    if (protocol < 0)
+        return unknown_protocol(protocol);
     if (protocol != FP_TCP || fp_address_port((struct sockaddr *)&name) != 0)
         return FP_UNTOUCHED;
     /* Its address is the wildcard, or the one it was bound to without a port. */

@@ -216,6 +216,35 @@ REFUSED_CALLS=(linkat fallocate 'openat/2&020200000' flock ftruncate statx clock
     done
 }
 
+# getsockopt/1=LEVEL/2=OPTION
+PROTOCOL_OPTION=getsockopt/1=1/2=38
+NO_PORT_OPTION=getsockopt/1=0/2=24
+REUSEPORT_OPTION=getsockopt/1=1/2=15
+
+@test "a kernel that has no SO_PROTOCOL, no IP_BIND_ADDRESS_NO_PORT, no SO_REUSEPORT" {
+    configure FREEPORT_UDP="$range"
+    for error in ENOPROTOOPT EINVAL EPERM; do
+        rm -f "/dev/shm$TEST_SEGMENT"
+        run -0 --separate-stderr filtered "$PROTOCOL_OPTION:$error $NO_PORT_OPTION:$error $REUSEPORT_OPTION:$error" -- \
+            tcp4 bind 127.0.0.1 0 name tcp6 reuseaddr bind ::1 8080 name udp4 bind 127.0.0.1 0 name \
+            udp6 bind ::1 8080 name tcp4 listen
+        assert_equal "$error ${lines[0]} ${lines[*]:2:3} ${lines[*]:6}" "$error ok ok ::1 8080 ok ok ::1 8080 ok"
+        assert_in_range "${lines[1]##* }" "$range"
+        assert_in_range "${lines[5]##* }" "$range"
+        assert_equal "$stderr" ""
+    done
+}
+
+@test "a sandbox without getsockopt: nobody can tell whose protocol it is, and nothing falls back to another port" {
+    run -0 --separate-stderr filtered getsockopt:EPERM -- tcp4 bind 127.0.0.1 0 name bind 127.0.0.1 8080 listen \
+        unix bindpath "$BATS_TEST_TMPDIR/socket"
+    got EPERM "0.0.0.0 0" EPERM EPERM ok
+    ((${#stderr_lines[@]} == 3)) || fail "not a line each: $stderr"
+    for line in "${stderr_lines[@]}"; do
+        [[ $line == "freeport: "*getsockopt* ]] || fail "$line"
+    done
+}
+
 @test "a sandbox without IPv6 sockets, or without any more sockets" {
     for error in EAFNOSUPPORT EPERM EACCES; do
         rm -f "/dev/shm$TEST_SEGMENT"
