@@ -270,6 +270,42 @@ damage() {
     got ok ok "127.0.0.1 $second" ok
 }
 
+@test "a segment that is replaced under a program: two worlds, and the kernel keeps their ports apart" {
+    configure FREEPORT_SESSION=one
+    mkfifo "$BATS_TEST_TMPDIR/go"
+    shim_background old "$FPSOCK" tcp4 bind 127.0.0.1 0 tcp4 bind 127.0.0.1 8080 listen \
+        sh "unset LD_PRELOAD; cat '$BATS_TEST_TMPDIR/go'" tcp4 bind 127.0.0.1 0 tcp4 bind 127.0.0.2 8080 name stay
+    wait_lines "$BATS_TEST_TMPDIR/old.log" 3
+    rm "/dev/shm$TEST_SEGMENT"
+    run -0 --separate-stderr fpsock tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 8080 name
+    got ok "127.0.0.1 $(range_port "$range" 2)" ok "127.0.0.1 8080"
+    assert_equal "$stderr" ""
+    : >"$BATS_TEST_TMPDIR/go"
+    wait_lines "$BATS_TEST_TMPDIR/old.log" 7
+    run -0 cat "$BATS_TEST_TMPDIR/old.log"
+    got ok ok ok ok ok "127.0.0.2 8080" stay
+    assert_equal "$(reported_ports "$(report_of old)" tcp 8080)" "$second $second"
+}
+
+# What the README says cannot be helped: see its limits.
+@test "a segment that is truncated under a program ends it with SIGBUS, and the next one gets a fresh segment" {
+    [[ -z ${FREEPORT_SANITIZE:-} ]] || skip "a sanitizer catches the signal"
+    run -135 fpsock tcp4 bind 127.0.0.1 0 sh "unset LD_PRELOAD; truncate -s 0 /dev/shm$TEST_SEGMENT" tcp4 bind 127.0.0.1 0
+    works
+}
+
+@test "another user can't truncate, remove, lock or read a segment of mode 0600" {
+    needs_root
+    run -0 fpsock tcp4 bind 127.0.0.1 0
+    sum=$(sha256sum "/dev/shm$TEST_SEGMENT")
+    for attempt in 'truncate -s 0 "$1"' 'rm -f "$1"' 'mv "$1" "$1.moved"' 'flock -n "$1" true' 'cat "$1"' ': >"$1"' \
+        'chmod 666 "$1"'; do
+        run setpriv --reuid=65534 --regid=65534 --clear-groups sh -c "$attempt" sh "/dev/shm$TEST_SEGMENT"
+        ((status != 0)) || fail "$attempt"
+    done
+    assert_equal "$(sha256sum "/dev/shm$TEST_SEGMENT")" "$sum"
+}
+
 # --- No segment at all -----------------------------------------------------------------------------------------------
 
 @test "a symbolic link, a directory, a FIFO: refused, and left as they are" {
