@@ -65,7 +65,9 @@ static const struct part {
     {offsetof(struct fp_segment, entries), FP_PROTOCOL_COUNT *FP_PORTS * sizeof(struct fp_entry) / 8},
 };
 
-static const char *const labels[] = {"default", "one", "two"};
+/* The last one is as long as may be: there is no zero byte behind it. */
+static const char *const labels[] = {"default", "one", "two",
+                                     "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"};
 
 /* A word that means something at many a place, or any other. */
 static uint64_t any_word(void) {
@@ -88,7 +90,7 @@ static uint64_t any_word(void) {
         return fp_meaning_of(state, requested, name, input_word(&input, 2) & 0xffff);
     }
     case 6:
-        fp_text_set(&text, labels[input_byte(&input) % 3]);
+        fp_text_set(&text, labels[input_byte(&input) % 4]);
         return text.words[0];
     default:
         return input_word(&input, 8);
@@ -114,7 +116,7 @@ static void write_entry(void) {
 /* The label of a session or name, and where the handle's own stands by its hash. */
 static void write_label(void) {
     struct fp_text text;
-    fp_text_set(&text, labels[input_byte(&input) % 3]);
+    fp_text_set(&text, labels[input_byte(&input) % 4]);
     unsigned slot = (unsigned)(text.hash % (FP_SESSIONS - 1)) + 1 + input_byte(&input) % 4;
     struct fp_label *label =
         input_byte(&input) % 2 ? &segment->sessions[slot % FP_SESSIONS] : &segment->names[text.hash % FP_NAMES];
@@ -124,10 +126,24 @@ static void write_label(void) {
     atomic_store(&label->writer, any_word());
 }
 
+/* A sentinel of a session as a process leaves it, at whatever point it was killed: what mutations alone rarely meet. */
+static void write_sentinel(void) {
+    struct fp_text session;
+    fp_text_set(&session, labels[input_byte(&input) % 4]);
+    uint16_t port = (uint16_t)(30000 + input_byte(&input) % 12);
+    unsigned protocol = input_byte(&input) & 1;
+    int slot = fp_intern_session(segment, &session, fp_owner_self());
+    enum fp_state state = (enum fp_state)(input_byte(&input) % 8);
+    struct fp_entry *entry = fp_entry_at(segment, protocol, port);
+    atomic_store(&entry->owner, any_word());
+    atomic_store(&entry->meaning, fp_meaning_of(state, 8080, 0, slot < 0 ? 0 : (unsigned)slot));
+    fp_index_add(segment, &session, protocol, 8080, port);
+}
+
 /* A part at once: every name in use, every hint set, every slot of the index taken. */
 static void fill_part(void) {
     const struct part *part = &parts[input_byte(&input) % (sizeof parts / sizeof *parts)];
-    size_t words = part->words < 16384 ? part->words : 16384;
+    size_t words = part->words < FP_INDEX_SLOTS ? part->words : FP_INDEX_SLOTS;
     uint64_t value = any_word(), step = input_word(&input, 1);
     char *at = (char *)segment + part->offset;
     for (size_t i = 0; i < words; i++, value += step)
@@ -146,6 +162,9 @@ static void write_something(void) {
         break;
     case 3:
         write_label();
+        break;
+    case 4:
+        write_sentinel();
         break;
     default:
         write_word();
@@ -239,7 +258,7 @@ static void call_something(struct freeport *handle, int fd) {
     int error;
     switch (input_byte(&input) % 8) {
     case 0:
-        error = freeport_get(handle, number, 0, &port);
+        error = fp_get(handle, number, input_byte(&input) & 1 ? fp_owner_self() : any_word(), 0, &port);
         if (error != -EINVAL)
             check_port(handle, protocol, error, port);
         break;
@@ -254,6 +273,7 @@ static void call_something(struct freeport *handle, int fd) {
             fp_sentinel_behind(segment, &handle->session, protocol, port);
         break;
     case 4:
+        /* The shim's, for a port that is bound. */
         fp_note_explicit(handle, protocol, port, (struct sockaddr *)&address);
         break;
     case 5:
