@@ -93,8 +93,10 @@ done_well() {
 }
 
 @test "a /dev/shm that fills up behind a segment's back" {
-    run -0 --separate-stderr in_world 'mount -t tmpfs -o size=12m tmpfs /dev/shm &&
-        LD_PRELOAD=$FREEPORT_SHIM "$FREEPORT_PROGRAMS/fpsock" tcp4 bind 127.0.0.1 0 >/dev/null &&
+    PRELOAD=$(preload)
+    export PRELOAD
+    run -0 --separate-stderr in_world 'mount -t tmpfs -o size=12m tmpfs /dev/shm && ASAN_OPTIONS=detect_leaks=0 \
+        LD_PRELOAD=$PRELOAD "$FREEPORT_PROGRAMS/fpsock" tcp4 bind 127.0.0.1 0 >/dev/null &&
         ! dd if=/dev/zero of=/dev/shm/filler bs=64k count=1000 status=none 2>/dev/null' -- "${DEED[@]}"
     done_well 1
 }
@@ -103,12 +105,17 @@ done_well() {
 
 NO_PROC='mount -t tmpfs tmpfs /proc'
 
+# The runtimes of ASan and TSan want /proc and many a call.
+needs_no_runtime() { [[ -z ${FREEPORT_SANITIZER_RUNTIME:-} ]] || skip "a sanitizer's runtime needs what is missing here"; }
+
 @test "no /proc" {
+    needs_no_runtime
     run -0 --separate-stderr in_world "$NO_PROC" -- "${DEED[@]}"
     done_well
 }
 
 @test "no /proc, and no privilege to name an object by its descriptor" {
+    needs_no_runtime
     needs_root
     publish
     export PUBLIC
@@ -123,6 +130,7 @@ NO_PROC='mount -t tmpfs tmpfs /proc'
 }
 
 @test "no /proc: a session comes back to its port; where somebody has taken it, the kernel's word stands" {
+    needs_no_runtime
     configure FREEPORT_SESSION=one
     run -0 --separate-stderr in_world "$NO_PROC" -- tcp4 bind 127.0.0.1 8080
     got ok
@@ -187,6 +195,7 @@ REFUSED_CALLS=(linkat fallocate 'openat/2&020200000' flock ftruncate statx clock
     getdents64 kill prlimit64 set_robust_list madvise getrandom rseq clock_gettime fcntl readlinkat)
 
 @test "a sandbox that refuses the newer calls, with EPERM or ENOSYS, one by one" {
+    needs_no_runtime
     for error in EPERM ENOSYS; do
         for call in "${REFUSED_CALLS[@]}"; do
             rm -f "/dev/shm$TEST_SEGMENT" "$BATS_TEST_TMPDIR/report"
@@ -204,6 +213,7 @@ REFUSED_CALLS=(linkat fallocate 'openat/2&020200000' flock ftruncate statx clock
 }
 
 @test "a sandbox that refuses them all at once" {
+    needs_no_runtime
     for error in EPERM ENOSYS; do
         rm -f "/dev/shm$TEST_SEGMENT"
         refused=("${REFUSED_CALLS[@]/%/:$error}")
@@ -266,7 +276,7 @@ FPSOCK_CALLS=write,mprotect,listen,exit_group
 @test "a sandbox that ends a program for any other call than those of the README" {
     tr -s '[:space:]' ' ' <"$BATS_TEST_DIRNAME/../../README.md" | grep -qF "\`${README_CALLS//,/\`, \`}\`" ||
         fail "not the README's list"
-    [[ -z ${FREEPORT_SANITIZE:-} ]] || skip "a sanitizer makes calls of its own"
+    [[ -z ${FREEPORT_SANITIZE:-} ]] || skip "a sanitizer makes calls of its own" # UBSan's, too
     configure FREEPORT_UDP="$range" FREEPORT_REPORT="$BATS_TEST_TMPDIR/all.report" FREEPORT_LOG=info
     run -0 --separate-stderr fpsock tcp4 tcp6 tcp4 tcp4 udp4 filter "only:$README_CALLS,$FPSOCK_CALLS" \
         use 0 bind 127.0.0.1 0 name use 1 reuseaddr bind ::1 8080 listen name use 2 bind ::1 8080 \
