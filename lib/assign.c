@@ -23,16 +23,20 @@
 #include <errno.h>
 
 /*
- * Whether a port that somebody was given, maybe closed, and maybe left to a child is held on another address than the
- * one that is to be bound, where the kernel would not mind. A sentinel's may be bound on several.
+ * A port that somebody was given, maybe closed, and maybe left to a child may be held on another address than the one
+ * that is to be bound, where the kernel would not mind; a sentinel's may be bound on several. -EADDRINUSE where it is;
+ * where it is and the kernel minds the address itself, what it says of that.
  */
-static bool held_elsewhere(const struct fp_attempt *attempt, uint16_t port) {
+static int held_elsewhere(const struct fp_attempt *attempt, uint16_t port) {
     const struct fp_bind *bind = attempt->bind;
+    const struct fp_calls *calls = &bind->fp->calls;
     const struct fp_entry *entry = fp_entry_at(bind->fp->segment, bind->protocol, port);
     if (attempt->search.owner == 0 ||
-        (!fp_is_sentinel(attempt->search.meaning) && fp_entry_meets(entry, bind->address)))
-        return false;
-    return fp_probe(&bind->fp->calls, bind->protocol, port) == -EADDRINUSE;
+        (!fp_is_sentinel(attempt->search.meaning) && fp_entry_meets(entry, bind->address)) ||
+        fp_probe(calls, bind->protocol, port) != -EADDRINUSE)
+        return 0;
+    int error = fp_probe_address(calls, bind->protocol, bind->address, bind->length, port);
+    return error == -EADDRNOTAVAIL ? error : -EADDRINUSE;
 }
 
 /* From port to port until one can be had, by the kernel's word. */
@@ -41,7 +45,9 @@ static int bind_next(struct fp_attempt *attempt, uint16_t *port) {
         enum fp_choice choice = fp_attempt_next(attempt, port);
         if (choice == FP_CHOICE_NONE)
             return -EADDRINUSE;
-        int error = held_elsewhere(attempt, *port) ? -EADDRINUSE : fp_attempt_bind(attempt, *port);
+        int error = held_elsewhere(attempt, *port);
+        if (error == 0)
+            error = fp_attempt_bind(attempt, *port);
         if (error == 0) {
             if (choice == FP_CHOICE_OCCUPIED)
                 fp_entry_take(attempt->fp->segment, attempt->bind->protocol, *port, attempt->self, attempt->meaning);

@@ -155,3 +155,15 @@ int fp_probe(const struct fp_calls *calls, unsigned protocol, uint16_t port) {
     struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(port)};
     return bind_and_close(calls, fd, &any, sizeof any);
 }
+
+int fp_probe_address(const struct fp_calls *calls, unsigned protocol, const struct sockaddr *address, socklen_t length,
+                     uint16_t port) {
+    struct sockaddr_storage copy;
+    int family = fp_address_family(address) == AF_INET6 ? AF_INET6 : AF_INET;
+    int fd = socket(family, (protocol == FP_TCP_INDEX ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    memcpy(&copy, address, length);
+    fp_address_set_port((struct sockaddr *)&copy, port);
+    return bind_and_close(calls, fd, &copy, length);
+}

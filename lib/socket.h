@@ -56,4 +56,8 @@ void fp_reuse_restore(int fd, const struct fp_reuse *was);
  */
 int fp_probe(const struct fp_calls *calls, unsigned protocol, uint16_t port);
 
+/* Whether the kernel would let a fresh socket have it on one address. */
+int fp_probe_address(const struct fp_calls *calls, unsigned protocol, const struct sockaddr *address, socklen_t length,
+                     uint16_t port);
+
 #endif
