@@ -82,10 +82,10 @@ bool fp_attempt_claim(struct fp_attempt *attempt, uint16_t port) {
 }
 
 /* Whether the entry is nobody's who could still want it; a sentinel is its session's, whoever is there. */
-static bool left_over(const struct fp_attempt *attempt) {
-    const struct fp_search *search = &attempt->search;
+static bool left_over(struct fp_attempt *attempt) {
+    struct fp_search *search = &attempt->search;
     return search->kind < FP_KIND_SENTINEL_LEFT &&
-           (search->owner == attempt->self || fp_owner_gone_quick(search->owner));
+           (search->owner == attempt->self || fp_search_gone(search, search->owner));
 }
 
 enum fp_choice fp_attempt_next(struct fp_attempt *attempt, uint16_t *port) {

@@ -55,8 +55,9 @@ static inline uint64_t candidates(const struct fp_search *search, unsigned kind,
     case FP_KIND_FRESH:
         return range & ~taken;
     case FP_KIND_LEFT:
-    case FP_KIND_IDLE:
         return range & taken & ~hint_word(segment->held[search->protocol], word);
+    case FP_KIND_IDLE:
+        return range & taken;
     default:
         return range & hint_word(segment->held[search->protocol], word);
     }
@@ -101,18 +102,27 @@ static uint32_t scan(const struct fp_search *search, uint32_t after, uint32_t la
     case FP_KIND_FRESH:
         return scan_kind(search, FP_KIND_FRESH, after, last);
     case FP_KIND_LEFT:
-    case FP_KIND_IDLE:
         return scan_kind(search, FP_KIND_LEFT, after, last);
+    case FP_KIND_IDLE:
+        return scan_kind(search, FP_KIND_IDLE, after, last);
     default:
         return scan_kind(search, FP_KIND_BUSY, after, last);
     }
 }
 
+bool fp_search_gone(struct fp_search *search, fp_owner owner) {
+    if (owner != search->asked) {
+        search->asked = owner;
+        search->asked_gone = fp_owner_gone_quick(owner);
+    }
+    return owner == 0 || search->asked_gone;
+}
+
 /* Whether an entry is nobody's any more; or this process's own, from before: no reservation, and no try under way. */
-static bool left(const struct fp_search *search, fp_owner owner, fp_meaning meaning) {
+static bool left(struct fp_search *search, fp_owner owner, fp_meaning meaning) {
     if (owner == search->self)
         return fp_state(meaning) != FP_RESERVED && fp_state(meaning) != FP_CLAIMED;
-    return fp_owner_gone_quick(owner);
+    return fp_search_gone(search, owner);
 }
 
 /* The same for what nobody else may have while its process is there: a process id that came back is not that process.
@@ -133,9 +143,10 @@ static bool fits(struct fp_search *search, uint16_t port) {
     fp_owner owner = atomic_load_explicit(&entry->owner, memory_order_relaxed);
     fp_meaning meaning = atomic_load_explicit(&entry->meaning, memory_order_relaxed);
     bool sentinel = fp_is_sentinel(meaning);
+    uint32_t refused = fp_patience_serial(atomic_load_explicit(&entry->patience, memory_order_relaxed));
     search->owner = owner;
     search->meaning = meaning;
-    if (fp_patience_serial(atomic_load_explicit(&entry->patience, memory_order_relaxed)) == search->serial)
+    if (refused == search->serial)
         return false;
     switch (search->kind) {
     case FP_KIND_FRESH:
@@ -149,17 +160,22 @@ static bool fits(struct fp_search *search, uint16_t port) {
             fp_hint_set(search->segment->held[search->protocol], port);
         return false;
     case FP_KIND_LEFT:
-        return !sentinel && left(search, owner, meaning);
+        if (sentinel || left(search, owner, meaning))
+            return !sentinel;
+        /* Somebody's who is there: at this glance nobody is to ask again, until the hints are looked over. */
+        if (owner != search->self)
+            fp_hint_set(search->segment->held[search->protocol], port);
+        return false;
     case FP_KIND_IDLE:
-        return !sentinel && owner != 0 && owner != search->self && fp_state(meaning) != FP_RESERVED &&
+        return !sentinel && refused == 0 && owner != 0 && owner != search->self && fp_state(meaning) != FP_RESERVED &&
                (fp_state(meaning) != FP_CLAIMED || gone_for_good(search, owner));
     case FP_KIND_BUSY:
         return !sentinel &&
                ((fp_state(meaning) != FP_RESERVED && fp_state(meaning) != FP_CLAIMED) || gone_for_good(search, owner));
     case FP_KIND_SENTINEL_LEFT:
-        return sentinel && fp_owner_gone_quick(owner);
+        return sentinel && fp_search_gone(search, owner);
     default:
-        return sentinel && !fp_owner_gone_quick(owner);
+        return sentinel && !fp_search_gone(search, owner);
     }
 }
 
@@ -172,8 +188,6 @@ static void refresh(struct fp_search *search) {
     struct fp_segment *segment = search->segment;
     unsigned protocol = search->protocol;
     uint32_t turn = atomic_fetch_add_explicit(&segment->header.turn, 1, memory_order_relaxed) + 1;
-    fp_owner known = 0;
-    bool known_gone = false;
     for (unsigned word = search->range->first / 64; word <= search->range->last / 64u; word++) {
         uint64_t bits = search->range->ports.words[word] & hint_word(segment->taken[protocol], word);
         for (; bits; bits &= bits - 1) {
@@ -181,18 +195,18 @@ static void refresh(struct fp_search *search) {
             struct fp_entry *entry = fp_entry_at(segment, protocol, port);
             uint64_t patience = atomic_load_explicit(&entry->patience, memory_order_relaxed);
             fp_owner owner = atomic_load_explicit(&entry->owner, memory_order_relaxed);
-            if (fp_is_sentinel(atomic_load_explicit(&entry->meaning, memory_order_relaxed))) {
+            fp_meaning meaning = atomic_load_explicit(&entry->meaning, memory_order_relaxed);
+            if (fp_is_sentinel(meaning)) {
                 if (!fp_hint(segment->held[protocol], port))
                     fp_hint_set(segment->held[protocol], port);
                 continue;
             }
-            if (owner == search->self || !fp_patience_over(patience, turn))
+            if (!fp_patience_over(patience, turn))
                 continue;
-            if (owner != known) {
-                known = owner;
-                known_gone = owner == 0 || fp_owner_gone_quick(owner);
-            }
-            if (known_gone || owner == 0) {
+            if (owner == search->self) {
+                if (left(search, owner, meaning)) /* somebody else may have found us there */
+                    fp_hint_clear(segment->held[protocol], port);
+            } else if (fp_search_gone(search, owner)) {
                 fp_hint_clear(segment->taken[protocol], port);
                 fp_hint_clear(segment->held[protocol], port);
             } else {

@@ -36,6 +36,8 @@ struct fp_search {
     fp_owner owner; /* what its entry said when it was found fit: it may say something else by now */
     fp_meaning meaning;
     bool wrapped, refreshed;
+    fp_owner asked; /* the last owner that was asked for by kill(2), and what came of it */
+    bool asked_gone;
     bool under_lock;    /* nothing but memory and kill(2) of signal 0 is asked who is there */
     fp_owner looked_up; /* the last owner that was looked up, and what came of it */
     bool looked_up_gone;
@@ -43,6 +45,9 @@ struct fp_search {
 
 void fp_search_begin(struct fp_search *search, struct fp_segment *segment, unsigned name, unsigned protocol,
                      const struct fp_range *range, fp_owner self);
+
+/* fp_owner_gone_quick(), asked once for entries of one owner that follow each other. */
+bool fp_search_gone(struct fp_search *search, fp_owner owner);
 
 /* The next port worth a try; 0 when the round is over for every kind. */
 uint16_t fp_search_next(struct fp_search *search);

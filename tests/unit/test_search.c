@@ -276,7 +276,7 @@ static void the_next_free_port_is_found_however_full_the_range_is(void **state) 
 /* Kinds */
 
 static void refuse_as_others_did(uint16_t port) {
-    fp_entry_refused(segment, TCP, port, 0, 0);
+    fp_entry_refused(segment, TCP, port, 4711, 0); /* at some other search */
 }
 
 /* As if its process had gone, and another one had come to its id. */
@@ -340,6 +340,30 @@ static void the_best_kind_of_port_comes_first(void **state) {
         refuse(&search, port);
     }
     assert_int_equal(fp_search_next(&search), 0);
+}
+
+/* A thousand ports of one process that is there: not asked for at each search, and its own again when it looks. */
+static void those_of_a_process_that_is_there_are_looked_past_until_the_hints_are_looked_over(void **state) {
+    (void)state;
+    fp_portset_add(&range.ports, 100, 199);
+    for (uint16_t port = 100; port < 200; port++)
+        put(port, port % 10 == 0 ? self : alive, FP_BOUND, 0);
+    atomic_store(&segment->cursors[NAME].refreshed[TCP], 1); /* nothing is looked over at first */
+    atomic_store(&segment->header.search, 1);
+    struct fp_search search = begin(199);
+    for (uint16_t port = 100; port < 200; port += 10)
+        assert_int_equal(fp_search_next(&search), port);
+    for (uint16_t port = 100; port < 200; port++)
+        assert_int_equal(fp_hint(segment->held[TCP], port), port < 190 && port % 10 != 0);
+
+    /* The other process looks over the hints, and goes round what is its own. */
+    atomic_store(&segment->header.search, 1000);
+    fp_owner ours = self;
+    self = alive;
+    search = begin(199);
+    self = ours;
+    assert_int_equal(fp_search_next(&search), 101);
+    assert_false(fp_hint(segment->held[TCP], 102));
 }
 
 static void what_it_saw_when_it_found_a_port_fit_stays_known(void **state) {
@@ -577,6 +601,7 @@ int main(void) {
         TEST(the_next_free_port_is_found_however_full_the_range_is),
         TEST(what_a_process_kept_is_to_be_had_when_its_id_came_back),
         TEST(the_best_kind_of_port_comes_first),
+        TEST(those_of_a_process_that_is_there_are_looked_past_until_the_hints_are_looked_over),
         TEST(what_it_saw_when_it_found_a_port_fit_stays_known),
         TEST(what_one_port_is_offered_as_is_right_under_every_hint),
         TEST(a_reservation_of_one_who_is_there_is_never_offered_and_of_one_who_is_gone_it_is),
