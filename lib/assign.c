@@ -137,14 +137,29 @@ int fp_release(struct freeport *fp, enum freeport_protocol protocol, fp_owner ow
     return 0;
 }
 
+/* What was kept for a session's sentinel is bound now, and the session's clients are to find it. */
+static void fulfil(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_meaning meaning,
+                   const struct sockaddr *address) {
+    fp_meaning bound = fp_with_state(meaning, FP_BOUND);
+    if (fp_state(meaning) != FP_PLEDGED ||
+        !atomic_compare_exchange_strong(&fp_entry_at(segment, protocol, port)->meaning, &meaning, bound))
+        return;
+    /* Killed here: bound, with its old owner and without its address. */
+    atomic_store(&fp_entry_at(segment, protocol, port)->owner, fp_owner_self());
+    fp_entry_record(segment, protocol, port, bound, address);
+}
+
 void fp_note_explicit(struct freeport *fp, unsigned protocol, uint16_t port, const struct sockaddr *address) {
     struct fp_segment *segment = fp->segment;
     fp_owner self = fp_owner_self();
     fp_owner owner = fp_entry_owner(segment, protocol, port);
     fp_meaning meaning = fp_entry_meaning(segment, protocol, port);
     bool sentinel = fp_is_sentinel(meaning);
-    if (owner != 0 && sentinel && fp->has_session && fp_label_is(&segment->sessions[fp_session(meaning)], &fp->session))
-        return; /* this session's own, bound by its real number */
+    if (owner != 0 && sentinel && fp->has_session &&
+        fp_label_is(&segment->sessions[fp_session(meaning)], &fp->session)) {
+        fulfil(segment, protocol, port, meaning, address); /* this session's own, bound by its real number */
+        return;
+    }
     if (owner == self && !sentinel)
         return; /* "bind 0, close, bind that number": it is noted already */
     /* Somebody else's who is there keeps it (a parent that handed the number on); but not a sentinel: it is ours now.

@@ -53,6 +53,13 @@ int fp_bind(const struct fp_bind *bind, uint16_t *port, bool *conflict);
 /* Notes that a port inside the range was bound by its number, so that nobody else is given it. */
 void fp_note_explicit(struct freeport *fp, unsigned protocol, uint16_t port, const struct sockaddr *address);
 
+/*
+ * The port that the session has for a sentinel; where it has none, one is kept for it from here on, which nobody has
+ * bound so far. `both`: the sentinel is one of the other protocol too. Errors as freeport_get().
+ */
+int fp_pledge(struct freeport *fp, enum freeport_protocol protocol, uint16_t sentinel, bool both, int timeout_ms,
+              uint16_t *port);
+
 /* freeport_release() for a process that need not be the caller. */
 int fp_release(struct freeport *fp, enum freeport_protocol protocol, fp_owner owner, uint16_t port);
 

@@ -14,6 +14,7 @@
 #include "holder.h"
 #include "lock.h"
 #include "owner.h"
+#include "uncancelled.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -276,5 +277,69 @@ int fp_bind_sentinel(const struct fp_bind *bind, uint16_t *port, bool *conflict)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = bind_until_settled(bind, port, conflict);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
+/* A sentinel without a socket. */
+
+/* A port that is free in the kernel becomes the session's, and nobody has bound it. As bind_first(). */
+static int pledge_first(struct fp_attempt *attempt, uint16_t port, bool claimed) {
+    int error = probe(attempt, port);
+    if (error == 0 && !claimed && !seize(attempt, port))
+        return -EAGAIN;
+    if (error != 0) {
+        fp_attempt_give_up(attempt, port, claimed, error);
+        return error;
+    }
+    fp_entry_record(attempt->fp->segment, attempt->bind->protocol, port, fp_with_state(attempt->meaning, FP_PLEDGED),
+                    NULL);
+    pledge(attempt, port);
+    return 0;
+}
+
+/* Whether the port that the session has is worth nothing any more: nobody of ours is there, and a stranger is. */
+static bool lost(struct fp_attempt *attempt, uint16_t port) {
+    fp_owner owner = fp_entry_owner(attempt->fp->segment, attempt->bind->protocol, port);
+    if (!fp_owner_gone(owner) || !stranger_holds(attempt, port, owner))
+        return false;
+    forget(attempt, port, owner);
+    return true;
+}
+
+static int pledge_sentinel(const struct fp_bind *bind, uint16_t *port) {
+    struct fp_attempt attempt;
+    int error = begin(&attempt, bind, bind->pledge);
+    while (error == 0) {
+        bool session;
+        enum fp_choice choice = choose(&attempt, port, &session);
+        if (choice == FP_CHOICE_NONE && !attempt.search.twin)
+            return -EADDRINUSE;
+        if (choice == FP_CHOICE_NONE) {
+            error = begin(&attempt, bind, false);
+            continue;
+        }
+        if (session)
+            error = lost(&attempt, *port) ? -EAGAIN : 0;
+        else
+            error = pledge_first(&attempt, *port, choice == FP_CHOICE_CLAIMED);
+        if (error != -EADDRINUSE && error != -EAGAIN)
+            return error;
+        error = fp_attempt_expired(&attempt) ? -ETIMEDOUT : 0;
+    }
+    return error;
+}
+
+int fp_pledge(struct freeport *fp, enum freeport_protocol protocol, uint16_t sentinel, bool both, int timeout_ms,
+              uint16_t *port) {
+    struct fp_bind bind = {.fp = fp,
+                           .protocol = protocol == FREEPORT_TCP ? FP_TCP_INDEX : FP_UDP_INDEX,
+                           .sentinel = sentinel,
+                           .pledge = both,
+                           .timeout_ms = timeout_ms};
+    if (fp->ranges[bind.protocol]->size == 0 || !fp->has_session || sentinel == 0)
+        return -EINVAL;
+    struct fp_cancel cancel = fp_cancel_off();
+    int error = pledge_sentinel(&bind, port);
+    fp_cancel_restore(cancel);
     return error;
 }
