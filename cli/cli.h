@@ -6,6 +6,7 @@
 #ifndef FREEPORT_CLI_H
 #define FREEPORT_CLI_H
 
+#include "file.h"
 #include "freeport.h"
 #include "settings.h"
 
@@ -28,12 +29,14 @@ enum cli_exit {
 /* The range of whoever gives none: below Linux's own ephemeral ports, which start at 32768. */
 #define CLI_DEFAULT_RANGE "20000-32767"
 
+enum { CLI_PATH_BYTES = 4096 };
+
 struct cli_option {
     const char *name;     /* without its dashes */
     char letter;          /* 0: none */
     const char *argument; /* as the help shows it; NULL: it takes none */
     const char *variable; /* the variable it stands for; NULL: it is the verb's own */
-    const char *help;
+    const char *help;     /* NULL: it shares the next one's */
 };
 
 enum { CLI_OPTIONS_MAX = 24 };
@@ -42,11 +45,13 @@ struct cli_call;
 
 struct cli_verb {
     const char *name;
-    const char *synopsis; /* what follows the name */
-    const char *summary;
+    const char *synopsis;              /* what follows the name */
+    const char *summary;               /* NULL: it is not for people */
     const struct cli_option *options;  /* up to one without a name */
     const char *const *inherited;      /* variables that count besides those of its options, up to a NULL; NULL: none */
     const char *notes;                 /* the end of the help */
+    const char *repeats;               /* the option that, given again, adds to its list; NULL: none */
+    bool file_alone;                   /* settings come from options and the file, not from the environment */
     bool command;                      /* the first operand begins a command, whose options are its own */
     int (*run)(struct cli_call *call); /* returns the exit code */
 };
@@ -56,22 +61,34 @@ struct cli_call {
     const struct cli_verb *verb;
     const char *values[CLI_OPTIONS_MAX]; /* by place in verb->options; NULL: not given; "1" where it takes none */
     int operands;
-    char **operand; /* ends with a NULL */
+    char **operand;   /* ends with a NULL */
+    const char *name; /* an operand that is the name; NULL: there is none. Set by the verb */
+    bool name_needs_section;
+    struct fp_file *file; /* NULL: none. Filled in by cli_load_file(), and so is the section, which is the name */
+    const char *section;
 };
 
-extern const struct cli_verb cli_run, cli_get, cli_list, cli_port, cli_release;
+/* All verbs, up to a NULL. */
+extern const struct cli_verb *const cli_verbs[];
+extern const struct cli_verb cli_run, cli_get, cli_port, cli_list, cli_release, cli_reset, cli_env, cli_learn,
+    cli_doctor, cli_probe;
+
+/* A verb that is none of the user's: `freeport doctor` runs it under the shim. */
+#define CLI_PROBE "doctor-probe"
 
 /* Options that several verbs have in common. */
 #define CLI_TCP_OPTION                                                                                                 \
-    { "tcp", 0, "RANGE", "FREEPORT_TCP", "TCP ports to assign: FROM-TO or PORT, with commas" }
+    { "tcp", 0, "RANGE", "FREEPORT_TCP", NULL }
 #define CLI_UDP_OPTION                                                                                                 \
-    { "udp", 0, "RANGE", "FREEPORT_UDP", "UDP ports; with neither range: " CLI_DEFAULT_RANGE " for both" }
+    { "udp", 0, "RANGE", "FREEPORT_UDP", "ports: FROM-TO or PORT, with commas (both " CLI_DEFAULT_RANGE ")" }
 #define CLI_NAME_OPTION                                                                                                \
     { "name", 0, "NAME", "FREEPORT_NAME", "use the sequence of that name (default)" }
+#define CLI_CONFIG_OPTION                                                                                              \
+    { "config", 0, "FILE", "FREEPORT_CONFIG", "take the rest from that file's section of the name" }
 #define CLI_SEGMENT_OPTION                                                                                             \
     { "segment", 0, "/NAME", "FREEPORT_SEGMENT", "use that shared segment, not the user's own" }
 #define CLI_HELP_OPTION                                                                                                \
-    { "help", 'h', NULL, NULL, "print this and exit" }
+    { "help", 'h', NULL, NULL, NULL }
 #define CLI_END_OF_OPTIONS                                                                                             \
     { NULL, 0, NULL, NULL, NULL }
 
@@ -100,6 +117,12 @@ __attribute__((format(printf, 1, 2))) void cli_error(const char *format, ...);
 /* A usage error. `where`: an option with its dashes, a variable or a verb. Returns CLI_USAGE. */
 int cli_bad_value(const char *where, const char *value, const char *expected);
 
+/* As asprintf(3), with memory to be freed. */
+__attribute__((format(printf, 1, 2))) char *cli_text(const char *format, ...);
+
+/* Ports as a range has them: "20000-20010,20020". To be freed. */
+char *cli_ports(const struct fp_portset *set);
+
 /* Malformed UTF-8 replaced by U+FFFD. To be freed; NULL without memory. */
 char *cli_valid_utf8(const char *text);
 
@@ -109,10 +132,21 @@ void *cli_need(void *memory);
 /* config.c */
 
 /*
- * The settings of a call: option, else environment, else default. Only variables that the verb knows count; where they
- * give no range, both are CLI_DEFAULT_RANGE, which *default_range, where not NULL, tells. False after an error.
+ * Reads the configuration file that counts, if any, and finds out which section does. Once; cli_settings() does it too.
+ * False after an error.
  */
-bool cli_settings(const struct cli_call *call, struct fp_settings *settings, bool *default_range);
+bool cli_load_file(struct cli_call *call);
+
+enum cli_origin { CLI_NOWHERE, CLI_OPTION, CLI_ENVIRONMENT, CLI_FILE };
+
+/* What a call has for a variable: option, else environment, else file. Only for variables that the verb knows. */
+const char *cli_given(const struct cli_call *call, const char *variable, enum cli_origin *origin);
+
+/*
+ * The settings of a call. Where nothing gives a range, both are CLI_DEFAULT_RANGE, which *default_range, where not
+ * NULL, tells. False after an error.
+ */
+bool cli_settings(struct cli_call *call, struct fp_settings *settings, bool *default_range);
 
 /* The index of a protocol in the settings and the table. */
 static inline unsigned cli_protocol_index(enum freeport_protocol protocol) {
@@ -125,13 +159,32 @@ bool cli_number(const char *text, long from, long to, long *number);
 /* "tcp" or "udp". */
 bool cli_protocol(const char *text, enum freeport_protocol *protocol);
 
+/* "SENTINEL", or with "/tcp" or "/udp" behind it; *protocol stays where neither is. */
+bool cli_sentinel(const char *text, uint16_t *sentinel, enum freeport_protocol *protocol);
+
 static inline const char *cli_protocol_name(enum freeport_protocol protocol) {
     return protocol == FREEPORT_TCP ? "tcp" : "udp";
 }
 
+/* program.c: whether the shim can work in a program. */
+
+struct cli_program {
+    char path[CLI_PATH_BYTES]; /* as it was found along PATH; "" where there is none */
+    char what[CLI_PATH_BYTES]; /* what it comes down to: a script's interpreter, else the program itself */
+    const char *obstacle;      /* why the shim can't work in it; NULL where it can, or where nothing can be told */
+    const char *remedy;
+    bool refuses; /* with the shim in LD_PRELOAD it would not even start */
+};
+
+/* `command`: a name to look for, or a path, as execvp(3) takes it. */
+void cli_look_at(const char *command, struct cli_program *program);
+
 /* process.c: what /proc says. Everything is a moment old, and a process may be gone: then it is 0, false or "". */
 
 pid_t cli_parent_of(pid_t pid);
+
+/* The process that a thread is of; the thread's own id where that can't be told. */
+pid_t cli_process_of(pid_t thread);
 
 /* Whether pid is ancestor or has come from it. */
 bool cli_descends(pid_t pid, pid_t ancestor);
@@ -148,6 +201,12 @@ char *cli_command_of(pid_t pid);
 /* The user whose process it is; (uid_t)-1: unknown. */
 uid_t cli_user_of(pid_t pid);
 
+/* Whether the shim is in it; *sure: whether that can be told. */
+bool cli_has_shim(pid_t pid, bool *sure);
+
+/* Whether LD_PRELOAD names the shim in what it was started with; *sure as above. */
+bool cli_preloads_shim(pid_t pid, bool *sure);
+
 /* Whether it has a file mapped, as far as we may look. */
 bool cli_has_mapped(pid_t pid, dev_t device, ino_t inode);
 
@@ -158,6 +217,7 @@ struct cli_socket {
     uint16_t port;
     uid_t user;
     ino_t inode;
+    bool listens; /* TCP: listens; UDP: is connected to nobody */
 };
 
 struct cli_sockets;
@@ -165,6 +225,9 @@ struct cli_sockets;
 /* All sockets of this network namespace that somebody holds. Never NULL. */
 struct cli_sockets *cli_sockets_read(void);
 void cli_sockets_free(struct cli_sockets *sockets);
+
+/* In the order of protocols and ports. */
+const struct cli_socket *cli_sockets_all(const struct cli_sockets *sockets, size_t *count);
 
 /* Those on a port: the first of *count. */
 const struct cli_socket *cli_sockets_on(const struct cli_sockets *sockets, enum freeport_protocol protocol,
@@ -174,8 +237,33 @@ const struct cli_socket *cli_sockets_on(const struct cli_sockets *sockets, enum 
 bool cli_socket_held_by(struct cli_sockets *sockets, const struct cli_socket *held,
                         bool (*is_it)(pid_t holder, const void *context), const void *context);
 
+/* A process that has it open; 0: none was seen. */
+pid_t cli_socket_holder(struct cli_sockets *sockets, const struct cli_socket *held);
+
 /* Whether anybody was seen who has it open. */
 bool cli_socket_seen(struct cli_sockets *sockets, const struct cli_socket *held);
+
+/* The ports that the kernel takes for whoever asks for none: its ephemeral range. */
+void cli_local_ports(uint16_t *from, uint16_t *to);
+
+/* state.c */
+
+/* The truth of the moment. */
+enum cli_state {
+    CLI_BOUND,    /* somebody who came by it through freeport holds it */
+    CLI_RESERVED, /* nobody does, and it is kept for a process that is there */
+    CLI_FREE,     /* nobody does */
+    CLI_TAKEN,    /* a stranger holds it */
+};
+
+/* Which object the segment is: whoever has it mapped is one of ours. All zero: unknown. */
+struct cli_segment_id {
+    dev_t device;
+    ino_t inode;
+};
+
+enum cli_state cli_state_of(struct cli_sockets *sockets, const struct cli_segment_id *segment,
+                            const struct freeport_assignment *assignment);
 
 /* open.c */
 
@@ -185,6 +273,42 @@ bool cli_socket_seen(struct cli_sockets *sockets, const struct cli_socket *held)
  */
 int cli_open(const struct fp_settings *settings, bool create, struct freeport **fp);
 void cli_close(struct freeport *fp);
+
+/* The line and the exit code for a port that could not be had. */
+int cli_no_port(const struct fp_settings *settings, enum freeport_protocol protocol, int error);
+
+/* run.c */
+
+/* Takes the command's place; returns the exit code of env(1) where that fails. */
+int cli_become(char **command);
+
+/* child.c */
+
+/*
+ * A command in a process of its own, for which this one stands: signals go on to it, with it this one stops, and its
+ * end is this one's. It stays in the process group, so what the terminal sends it gets itself.
+ */
+struct cli_child {
+    pid_t pid;
+    int signals; /* to be polled: readable when cli_child_look() has something to do */
+    bool ended;
+    int status; /* as of waitpid(2), when it has ended */
+};
+
+/* Runs in the child before the command; false: the command is not started, with exit code 125. */
+typedef bool cli_child_prepare(void *context);
+
+/* CLI_OK or an exit code after an error. */
+int cli_child_start(struct cli_child *child, char **command, cli_child_prepare *prepare, void *context);
+
+/* Reads the signals that have come, and hands them on. */
+void cli_child_look(struct cli_child *child);
+
+/* Ends as it has ended: the exit code, or no return where a signal ended it. */
+int cli_child_end(const struct cli_child *child);
+
+/* audit.c: runs the command as a child, and says at the end what went past the shim. Returns the exit code. */
+int cli_audit(struct freeport *fp, const struct fp_settings *settings, char **command);
 
 /* release.c */
 
@@ -201,7 +325,7 @@ enum { CLI_SHIM_BYTES = 4096 };
 /* The shim's absolute path. False after an error. */
 bool cli_find_shim(char path[static CLI_SHIM_BYTES]);
 
-/* LD_PRELOAD with the shim behind what is there already. To be freed. */
+/* LD_PRELOAD with the shim, or none where it is NULL, behind what is there already. To be freed. */
 char *cli_preload(const char *existing, const char *shim);
 
 #endif

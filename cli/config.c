@@ -2,14 +2,90 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct reading {
-    const struct cli_call *call;
-    bool default_range;
-    bool complained;
-};
+/* The configuration file. */
+
+static void complain_of_file(const char *path, unsigned line, const char *what, const char *expected, void *context) {
+    (void)context;
+    char where[PATH_MAX + 16];
+    snprintf(where, sizeof where, line ? "%s:%u" : "%s", path, line);
+    if (*what)
+        cli_bad_value(where, what, expected);
+    else
+        cli_error("%s: expected %s", where, expected);
+}
+
+/* The one that is looked at unasked; false where there is no place for one. */
+static bool usual_path(char path[static PATH_MAX]) {
+    const char *directory = secure_getenv("XDG_CONFIG_HOME"), *home = secure_getenv("HOME");
+    if (directory && directory[0] == '/') /* a relative one is to be ignored, says its specification */
+        return snprintf(path, PATH_MAX, "%s/freeport.ini", directory) < PATH_MAX;
+    return home && *home && snprintf(path, PATH_MAX, "%s/.config/freeport.ini", home) < PATH_MAX;
+}
+
+static const char *option_for(const struct cli_call *call, const char *variable) {
+    const struct cli_option *option = cli_given_for(call, variable);
+    return option ? call->values[option - call->verb->options] : NULL;
+}
+
+/* The name whose section counts; *asked: whether somebody said it. */
+static const char *section_of(const struct cli_call *call, bool *asked) {
+    const char *name = call->name ? call->name : option_for(call, "FREEPORT_NAME");
+    if (!name)
+        name = secure_getenv("FREEPORT_NAME");
+    *asked = name != NULL;
+    return name ? name : "default";
+}
+
+static bool has_common_keys(const struct fp_file *file) {
+    return file->count > 0 && !file->entries[0].section[0];
+}
+
+static bool need_section(const struct cli_call *call, bool asked) {
+    const struct fp_file *file = call->file;
+    char names[256] = "";
+    if (fp_file_has_section(file, call->section) || (!asked && has_common_keys(file)))
+        return true;
+    for (size_t i = 0; i < file->count; i++) {
+        size_t length = strlen(names);
+        if (!*file->entries[i].variable) /* where a section begins */
+            snprintf(names + length, sizeof names - length, "%s[%s]", length ? ", " : "", file->entries[i].section);
+    }
+    cli_error("%s: expected a section [%s]; it has %s", file->path, call->section, *names ? names : "none");
+    return false;
+}
+
+/*
+ * A file that is named has to be there; and where it is named for this call, or a name is, so has the section. In other
+ * files it need not be: names are made up as one goes along.
+ */
+bool cli_load_file(struct cli_call *call) {
+    char usual[PATH_MAX];
+    bool asked;
+    const char *option = option_for(call, "FREEPORT_CONFIG");
+    const char *named = option ? option : secure_getenv("FREEPORT_CONFIG");
+    const char *path = named ? named : usual_path(usual) ? usual : "";
+    if (call->section)
+        return true; /* done already */
+    call->section = section_of(call, &asked);
+    if (option && !*option) {
+        cli_bad_value("--config", option, "the path of a file");
+        return false;
+    }
+    if (*path && !fp_file_read(path, named != NULL, &call->file, complain_of_file, NULL))
+        return false;
+    if (!call->file && call->name_needs_section) {
+        cli_error("[%s]: expected a configuration file with that section, in --config or FREEPORT_CONFIG",
+                  call->section);
+        return false;
+    }
+    return !call->file || (!option && !call->name_needs_section) || need_section(call, asked);
+}
+
+/* Where a value comes from. */
 
 static bool known(const struct cli_verb *verb, const char *variable) {
     for (const struct cli_option *option = verb->options; option->name; option++)
@@ -21,36 +97,65 @@ static bool known(const struct cli_verb *verb, const char *variable) {
     return false;
 }
 
-/* Option, else environment. A variable that the verb does not use can't be wrong there either. */
-static const char *given(const struct cli_call *call, const char *variable) {
+/* A variable that the verb does not use can't be wrong there either. */
+const char *cli_given(const struct cli_call *call, const char *variable, enum cli_origin *origin) {
+    *origin = CLI_NOWHERE;
     if (!known(call->verb, variable))
         return NULL;
-    const struct cli_option *option = cli_given_for(call, variable);
-    return option ? call->values[option - call->verb->options] : secure_getenv(variable);
+    const struct fp_file_entry *entry = call->file ? fp_file_find(call->file, call->section, variable) : NULL;
+    const char *option = option_for(call, variable);
+    /* Which section it is, the environment may say; no more than that, where the file alone counts. */
+    bool looked_for = !call->verb->file_alone || strcmp(variable, "FREEPORT_NAME") == 0;
+    const char *inherited = looked_for ? secure_getenv(variable) : NULL;
+    *origin = option ? CLI_OPTION : inherited ? CLI_ENVIRONMENT : entry ? CLI_FILE : CLI_NOWHERE;
+    return option ? option : inherited ? inherited : entry ? entry->value : NULL;
 }
+
+struct reading {
+    const struct cli_call *call;
+    bool default_range;
+    bool complained;
+};
 
 static const char *source(const char *variable, void *context) {
     const struct reading *reading = context;
+    enum cli_origin origin;
     if (reading->default_range && (strcmp(variable, "FREEPORT_TCP") == 0 || strcmp(variable, "FREEPORT_UDP") == 0))
         return CLI_DEFAULT_RANGE;
-    return given(reading->call, variable);
+    if (reading->call->name && strcmp(variable, "FREEPORT_NAME") == 0)
+        return reading->call->name;
+    return cli_given(reading->call, variable, &origin);
 }
 
 static void complain(const struct fp_settings *settings, const char *variable, const char *value, const char *expected,
                      void *context) {
     (void)settings;
     struct reading *reading = context;
-    const struct cli_option *option = cli_given_for(reading->call, variable);
-    char where[64] = "--";
-    if (option)
-        strncat(where, option->name, sizeof where - 3);
-    cli_bad_value(option ? where : variable, value, expected);
+    const struct cli_call *call = reading->call;
+    enum cli_origin origin;
+    char where[PATH_MAX + 64], key[32];
+    cli_given(call, variable, &origin);
+    if (call->name && strcmp(variable, "FREEPORT_NAME") == 0) {
+        snprintf(where, sizeof where, "%s", call->verb->name);
+    } else if (origin == CLI_OPTION) {
+        snprintf(where, sizeof where, "--%s", cli_given_for(call, variable)->name);
+    } else if (origin == CLI_FILE) {
+        fp_file_key(variable, key, sizeof key);
+        snprintf(where, sizeof where, "%s:%u: %s", call->file->path,
+                 fp_file_find(call->file, call->section, variable)->line, key);
+    } else {
+        snprintf(where, sizeof where, "%s", variable);
+    }
+    cli_bad_value(where, value, expected);
     reading->complained = true;
 }
 
-bool cli_settings(const struct cli_call *call, struct fp_settings *settings, bool *default_range) {
+bool cli_settings(struct cli_call *call, struct fp_settings *settings, bool *default_range) {
     struct reading reading = {.call = call};
-    reading.default_range = !given(call, "FREEPORT_TCP") && !given(call, "FREEPORT_UDP");
+    enum cli_origin origin;
+    if (!cli_load_file(call))
+        return false;
+    reading.default_range = !cli_given(call, "FREEPORT_TCP", &origin) && !cli_given(call, "FREEPORT_UDP", &origin);
     if (default_range)
         *default_range = reading.default_range;
     memset(settings, 0, sizeof *settings);
@@ -77,5 +182,20 @@ bool cli_protocol(const char *text, enum freeport_protocol *protocol) {
         *protocol = FREEPORT_UDP;
     else
         return false;
+    return true;
+}
+
+bool cli_sentinel(const char *text, uint16_t *sentinel, enum freeport_protocol *protocol) {
+    const char *slash = strchr(text, '/');
+    size_t length = slash ? (size_t)(slash - text) : strlen(text);
+    char digits[8];
+    long number;
+    if (length >= sizeof digits || (slash && !cli_protocol(slash + 1, protocol)))
+        return false;
+    memcpy(digits, text, length);
+    digits[length] = 0;
+    if (!cli_number(digits, 1, 65535, &number))
+        return false;
+    *sentinel = (uint16_t)number;
     return true;
 }

@@ -16,6 +16,7 @@ static const struct cli_option options[] = {
     CLI_NAME_OPTION,
     {"count", 'n', "N", NULL, "print so many (1)"},
     {"timeout", 0, "MS", "FREEPORT_TIMEOUT", "take so long at most, for all of them (5000)"},
+    CLI_CONFIG_OPTION,
     CLI_SEGMENT_OPTION,
     CLI_HELP_OPTION,
     CLI_END_OF_OPTIONS,
@@ -49,21 +50,6 @@ static bool time_left(const struct order *order, int *left) {
     return rest > 0;
 }
 
-static int failed(const struct order *order, const struct fp_settings *settings, int error) {
-    unsigned index = cli_protocol_index(order->protocol);
-    const char *protocol = cli_protocol_name(order->protocol);
-    if (error == -EADDRINUSE) {
-        cli_error("no %s port left in %s; freeport list shows who has them", protocol, settings->range[index]);
-        return CLI_NO_PORT;
-    }
-    if (error == -ETIMEDOUT) {
-        cli_error("no %s port of %s within %d ms", protocol, settings->range[index], settings->timeout_ms);
-        return CLI_TIMED_OUT;
-    }
-    cli_error("%s %s: %s", protocol, settings->range[index], freeport_strerror(error));
-    return CLI_FAILED;
-}
-
 /* All or none: what was reserved for an order that can't be filled is given back. */
 static int fill(const struct order *order) {
     for (long i = 0; i < order->count; i++) {
@@ -88,7 +74,7 @@ static int get_ports(struct order *order, const struct fp_settings *settings) {
     for (long i = 0; error == 0 && i < order->count; i++)
         printf("%u\n", order->ports[i]);
     free(order->ports);
-    return error == 0 ? CLI_OK : failed(order, settings, error);
+    return error == 0 ? CLI_OK : cli_no_port(settings, order->protocol, error);
 }
 
 static int get(struct cli_call *call) {

@@ -4,7 +4,6 @@
 #include "cli.h"
 
 #include <libsmartcols.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +15,9 @@ static const struct cli_option options[] = {
     {"json", 'J', NULL, NULL, "print JSON; AGE in seconds"},
     {"raw", 'r', NULL, NULL, "print fields with one space between, blanks as \\x20"},
     {"noheadings", 'n', NULL, NULL, "print no column heads"},
+    {"follow", 'f', NULL, NULL, "go on with each new assignment as it comes"},
     {"output", 'o', "COLUMNS", NULL, "print these, with commas; +COLUMNS: these as well"},
+    CLI_CONFIG_OPTION,
     CLI_SEGMENT_OPTION,
     CLI_HELP_OPTION,
     CLI_END_OF_OPTIONS,
@@ -24,27 +25,31 @@ static const struct cli_option options[] = {
 
 static const char *const inherited[] = {"FREEPORT_SEGMENT_OWNER", NULL};
 
+enum { FOLLOW_WIDTH = 1000 };
+
 enum column { PROTO, PORT, SENTINEL, NAME, SESSION, PID, COMMAND, STATE, AGE, ADDRESS, SINCE, COLUMNS };
 
 #define DEFAULT_COLUMNS "PROTO,PORT,SENTINEL,NAME,SESSION,PID,COMMAND,STATE,AGE,ADDRESS"
 #define EXPECTED_COLUMNS "some of " DEFAULT_COLUMNS ",SINCE, with commas"
 
+/* `width`: where lines are printed as they come, and those before can't be made to fit. */
 static const struct {
     const char *name;
     int flags;
     int json;
+    double width;
 } columns[COLUMNS] = {
-    [PROTO] = {"PROTO", 0, SCOLS_JSON_STRING},
-    [PORT] = {"PORT", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER},
-    [SENTINEL] = {"SENTINEL", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER},
-    [NAME] = {"NAME", 0, SCOLS_JSON_STRING},
-    [SESSION] = {"SESSION", 0, SCOLS_JSON_STRING},
-    [PID] = {"PID", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER},
-    [COMMAND] = {"COMMAND", 0, SCOLS_JSON_STRING},
-    [STATE] = {"STATE", 0, SCOLS_JSON_STRING},
-    [AGE] = {"AGE", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER},
-    [ADDRESS] = {"ADDRESS", 0, SCOLS_JSON_STRING},
-    [SINCE] = {"SINCE", 0, SCOLS_JSON_STRING},
+    [PROTO] = {"PROTO", 0, SCOLS_JSON_STRING, 6},
+    [PORT] = {"PORT", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER, 6},
+    [SENTINEL] = {"SENTINEL", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER, 9},
+    [NAME] = {"NAME", 0, SCOLS_JSON_STRING, 13},
+    [SESSION] = {"SESSION", 0, SCOLS_JSON_STRING, 27},
+    [PID] = {"PID", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER, 8},
+    [COMMAND] = {"COMMAND", 0, SCOLS_JSON_STRING, 16},
+    [STATE] = {"STATE", 0, SCOLS_JSON_STRING, 9},
+    [AGE] = {"AGE", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER, 4},
+    [ADDRESS] = {"ADDRESS", 0, SCOLS_JSON_STRING, 10},
+    [SINCE] = {"SINCE", 0, SCOLS_JSON_STRING, 25},
 };
 
 struct listing {
@@ -52,80 +57,29 @@ struct listing {
     struct cli_sockets *sockets;
     enum column chosen[64];
     size_t count;
-    struct stat segment; /* zeroed where there is none */
-    bool json;
+    struct cli_segment_id segment;
+    bool json, raw, headings, follow;
     int64_t now;
+    size_t lines;
+    struct freeport *fp; /* NULL: there is no segment */
+    struct told *told;   /* --follow: by protocol and port */
 };
 
-/* An assignment, and what tells the processes that share its segment. */
-struct question {
-    const struct freeport_assignment *assignment;
-    dev_t device;
-    ino_t inode;
-};
-
-/* Whether a process that holds an assigned port does so by freeport's leave. */
-static bool belongs(pid_t holder, const void *context) {
-    const struct question *question = context;
-    if (question->assignment->alive && cli_descends(holder, question->assignment->pid))
-        return true;
-    /*
-     * The owner is gone, or the socket was passed on: a daemon's child keeps its parent's port, and nothing in /proc
-     * tells whose child it was. Whoever has the segment mapped got the port out of the table (lib/holder.h).
-     */
-    return question->inode != 0 && cli_has_mapped(holder, question->device, question->inode);
-}
-
-/* Where another user's process can't be looked into, a socket of the owner's user counts as the owner's. */
-static bool may_belong(struct cli_sockets *sockets, const struct cli_socket *held,
-                       const struct freeport_assignment *assignment) {
-    return assignment->alive && held->user == cli_user_of(assignment->pid) && !cli_socket_seen(sockets, held);
-}
-
-/*
- * The truth of the moment:
- *   bound     somebody who came by it through freeport holds it
- *   stranger  somebody else does
- *   reserved  nobody does, and it is kept for a process that is there
- *   free      nobody does. sockets.c says what is not seen: on Linux before 6.8 a TCP socket between its bind and its
- *             listen is shown as free too
- */
-static const char *state_of(const struct listing *listing, const struct freeport_assignment *assignment) {
-    struct cli_sockets *sockets = listing->sockets;
-    struct question question = {assignment, listing->segment.st_dev, listing->segment.st_ino};
-    size_t count;
-    const struct cli_socket *held = cli_sockets_on(sockets, assignment->protocol, assignment->port, &count);
-    for (size_t i = 0; i < count; i++)
-        if (cli_socket_held_by(sockets, &held[i], belongs, &question) || may_belong(sockets, &held[i], assignment))
-            return "bound";
-    if (count > 0)
-        return "stranger";
-    bool kept = assignment->state == FREEPORT_RESERVED || assignment->state == FREEPORT_PLEDGED;
-    return kept && assignment->alive ? "reserved" : "free";
-}
-
-__attribute__((format(printf, 1, 2))) static char *formatted(const char *format, ...) {
-    va_list arguments;
-    char *text = NULL;
-    va_start(arguments, format);
-    if (vasprintf(&text, format, arguments) < 0)
-        text = NULL;
-    va_end(arguments);
-    return cli_need(text);
-}
+static const char *const states[] = {
+    [CLI_BOUND] = "bound", [CLI_RESERVED] = "reserved", [CLI_FREE] = "free", [CLI_TAKEN] = "taken"};
 
 static char *age_of(int64_t seconds, bool exact) {
     if (seconds < 0) /* the clock was set back */
         seconds = 0;
     if (exact)
-        return formatted("%lld", (long long)seconds);
+        return cli_text("%lld", (long long)seconds);
     if (seconds < 60)
-        return formatted("%llds", (long long)seconds);
+        return cli_text("%llds", (long long)seconds);
     if (seconds < 60 * 60)
-        return formatted("%lldm", (long long)seconds / 60);
+        return cli_text("%lldm", (long long)seconds / 60);
     if (seconds < 24 * 60 * 60)
-        return formatted("%lldh", (long long)seconds / (60 * 60));
-    return formatted("%lldd", (long long)seconds / (24 * 60 * 60));
+        return cli_text("%lldh", (long long)seconds / (60 * 60));
+    return cli_text("%lldd", (long long)seconds / (24 * 60 * 60));
 }
 
 static char *date_of(int64_t since) {
@@ -141,37 +95,37 @@ static char *date_of(int64_t since) {
 static char *cell(const struct listing *listing, const struct freeport_assignment *assignment, enum column column) {
     switch (column) {
     case PROTO:
-        return formatted("%s", cli_protocol_name(assignment->protocol));
+        return cli_text("%s", cli_protocol_name(assignment->protocol));
     case PORT:
-        return formatted("%u", assignment->port);
+        return cli_text("%u", assignment->port);
     case SENTINEL: /* one that was asked for by its number stands for nothing else */
         if (assignment->requested == 0 || assignment->state == FREEPORT_EXPLICIT)
-            return formatted("%s", "");
-        return formatted("%u", assignment->requested);
+            return cli_text("%s", "");
+        return cli_text("%u", assignment->requested);
     case NAME:
-        return formatted("%s", assignment->name);
+        return cli_text("%s", assignment->name);
     case SESSION:
-        return formatted("%s", assignment->session);
+        return cli_text("%s", assignment->session);
     case PID:
-        return formatted("%d", (int)assignment->pid);
+        return cli_text("%d", (int)assignment->pid);
     case COMMAND:
-        return assignment->alive ? cli_command_of(assignment->pid) : formatted("%s", "");
+        return assignment->alive ? cli_command_of(assignment->pid) : cli_text("%s", "");
     case STATE:
-        return formatted("%s", state_of(listing, assignment));
+        return cli_text("%s", states[cli_state_of(listing->sockets, &listing->segment, assignment)]);
     case AGE:
         return age_of(listing->now - assignment->since, listing->json);
     case ADDRESS:
-        return formatted("%s", assignment->address);
+        return cli_text("%s", assignment->address);
     case SINCE:
         return date_of(assignment->since);
     case COLUMNS:
         break;
     }
-    return formatted("%s", "");
+    return cli_text("%s", "");
 }
 
 static int add_line(const struct freeport_assignment *assignment, void *context) {
-    const struct listing *listing = context;
+    struct listing *listing = context;
     struct libscols_line *line = cli_need(scols_table_new_line(listing->table, NULL));
     for (size_t i = 0; i < listing->count; i++) {
         char *text = cell(listing, assignment, listing->chosen[i]);
@@ -185,6 +139,7 @@ static int add_line(const struct freeport_assignment *assignment, void *context)
         free(valid);
         free(text);
     }
+    listing->lines++;
     return 0;
 }
 
@@ -218,62 +173,158 @@ static bool choose_columns(struct listing *listing, const char *list) {
     return !list || choose_all(listing, list + 1);
 }
 
-static void make_table(struct listing *listing, const struct cli_call *call) {
+static void make_table(struct listing *listing) {
     listing->table = cli_need(scols_new_table());
     if (scols_table_set_name(listing->table, "assignments") != 0)
         cli_need(NULL);
     scols_table_enable_json(listing->table, listing->json);
-    scols_table_enable_raw(listing->table, cli_value(call, "raw") != NULL);
-    scols_table_enable_noheadings(listing->table, cli_value(call, "noheadings") != NULL);
+    scols_table_enable_raw(listing->table, listing->raw);
+    if (listing->follow) { /* one line must not be fitted to another width than the next */
+        scols_table_set_termforce(listing->table, SCOLS_TERMFORCE_ALWAYS);
+        scols_table_set_termwidth(listing->table, FOLLOW_WIDTH);
+    }
+    scols_table_enable_noheadings(listing->table, !listing->headings);
     for (size_t i = 0; i < listing->count; i++) {
         enum column column = listing->chosen[i];
-        struct libscols_column *made =
-            cli_need(scols_table_new_column(listing->table, columns[column].name, 0, columns[column].flags));
+        int flags = columns[column].flags | (listing->follow ? SCOLS_FL_STRICTWIDTH : 0);
+        struct libscols_column *made = cli_need(scols_table_new_column(
+            listing->table, columns[column].name, listing->follow ? columns[column].width : 0, flags));
         scols_column_set_json_type(made, columns[column].json);
     }
 }
 
-static void find_segment(const struct freeport *fp, struct stat *st) {
-    char path[sizeof "/dev/shm" + sizeof fp->facts.name];
-    snprintf(path, sizeof path, "/dev/shm%s", fp->facts.name);
-    if (stat(path, st) != 0)
-        *st = (struct stat){0};
+/* One table, of whatever `add` takes. */
+static void print_table(struct listing *listing, struct freeport *fp,
+                        int (*add)(const struct freeport_assignment *, void *)) {
+    listing->now = time(NULL);
+    listing->lines = 0;
+    make_table(listing);
+    listing->sockets = cli_sockets_read();
+    if (fp) {
+        listing->segment = (struct cli_segment_id){fp->facts.device, fp->facts.inode};
+        freeport_each(fp, add, listing);
+    }
+    if (!listing->follow || listing->lines > 0)
+        scols_print_table(listing->table);
+    if (listing->lines > 0)
+        listing->headings = false; /* those that follow need none */
+    cli_sockets_free(listing->sockets);
+    scols_unref_table(listing->table);
+}
+
+/* --follow: a look at memory, ten times a second; what has changed is printed. */
+
+enum { FOLLOW_PAUSE_MS = 100 };
+
+/* An entry as it was when it was told. */
+struct told {
+    fp_owner owner;
+    fp_meaning meaning;
+    uint32_t since;
+};
+
+static struct told entry_now(struct freeport *fp, unsigned protocol, unsigned port) {
+    const struct fp_entry *entry = fp_entry_at(fp->segment, protocol, (uint16_t)port);
+    return (struct told){.owner = atomic_load_explicit(&entry->owner, memory_order_relaxed),
+                         .meaning = atomic_load_explicit(&entry->meaning, memory_order_relaxed),
+                         .since = atomic_load_explicit(&entry->since, memory_order_relaxed)};
+}
+
+static bool same(const struct told *a, const struct told *b) {
+    return a->owner == b->owner && a->meaning == b->meaning && a->since == b->since;
+}
+
+static int add_news(const struct freeport_assignment *assignment, void *context) {
+    struct listing *listing = context;
+    unsigned index = cli_protocol_index(assignment->protocol);
+    struct told *before = &listing->told[index * FP_PORTS + assignment->port];
+    struct told now = entry_now(listing->fp, index, assignment->port);
+    if (same(before, &now))
+        return 0;
+    *before = now;
+    return add_line(assignment, context);
+}
+
+/* Whether there is a new assignment. What has become free is no news. */
+static bool news(struct listing *listing) {
+    bool any = false;
+    for (unsigned i = 0; i < FP_PROTOCOL_COUNT * FP_PORTS; i++) {
+        struct told now = entry_now(listing->fp, i / FP_PORTS, i % FP_PORTS);
+        enum fp_state state = fp_state(now.meaning);
+        if (same(&now, &listing->told[i]))
+            continue;
+        if (now.owner != 0 && state >= FP_BOUND && state <= FP_PLEDGED)
+            any = true;
+        else
+            listing->told[i] = now;
+    }
+    return any;
+}
+
+/* The segment that has the name now: there may be none yet, and a damaged one is replaced. */
+static int follow_segment(struct listing *listing, const struct fp_settings *settings) {
+    struct freeport *fp;
+    struct stat st;
+    char path[sizeof "/dev/shm" + sizeof listing->fp->facts.name];
+    if (listing->fp) {
+        snprintf(path, sizeof path, "/dev/shm%s", listing->fp->facts.name);
+        if (stat(path, &st) == 0 && st.st_dev == listing->fp->facts.device && st.st_ino == listing->fp->facts.inode)
+            return CLI_OK;
+    }
+    int code = cli_open(settings, false, &fp);
+    if (code != CLI_OK || !fp)
+        return code;
+    cli_close(listing->fp);
+    listing->fp = fp;
+    memset(listing->told, 0, FP_PROTOCOL_COUNT * FP_PORTS * sizeof *listing->told);
+    return CLI_OK;
+}
+
+/* Until a signal ends it, or nobody reads any more. */
+static int follow(struct listing *listing, const struct fp_settings *settings) {
+    const struct timespec pause = {.tv_nsec = FOLLOW_PAUSE_MS * 1000000L};
+    listing->told = cli_need(calloc(FP_PROTOCOL_COUNT * FP_PORTS, sizeof *listing->told));
+    for (;;) {
+        int code = follow_segment(listing, settings);
+        if (code != CLI_OK)
+            return code;
+        if (listing->fp && news(listing)) {
+            print_table(listing, listing->fp, add_news);
+            if (fflush(stdout) != 0)
+                return CLI_FAILED;
+        }
+        nanosleep(&pause, NULL);
+    }
 }
 
 static int list(struct cli_call *call) {
-    struct listing listing = {.json = cli_value(call, "json") != NULL, .now = time(NULL)};
+    struct listing listing = {.json = cli_value(call, "json") != NULL,
+                              .raw = cli_value(call, "raw") != NULL,
+                              .headings = cli_value(call, "noheadings") == NULL,
+                              .follow = cli_value(call, "follow") != NULL};
     struct fp_settings settings;
-    struct freeport *fp;
     if (call->operands > 0)
         return cli_bad_value("list", call->operand[0], "no operand; see freeport list --help");
-    if (listing.json && cli_value(call, "raw"))
+    if (listing.json && listing.raw)
         return cli_bad_value("list", "--json --raw", "one of them");
     if (!choose_columns(&listing, cli_value(call, "output")))
         return cli_bad_value("--output", cli_value(call, "output"), EXPECTED_COLUMNS);
     if (!cli_settings(call, &settings, NULL))
         return CLI_USAGE;
-    int code = cli_open(&settings, false, &fp);
-    if (code != CLI_OK)
-        return code;
-
-    make_table(&listing, call);
-    listing.sockets = cli_sockets_read();
-    if (fp) {
-        find_segment(fp, &listing.segment);
-        freeport_each(fp, add_line, &listing);
-    }
-    scols_print_table(listing.table);
-
-    cli_sockets_free(listing.sockets);
-    scols_unref_table(listing.table);
-    cli_close(fp);
-    return CLI_OK;
+    int code = CLI_OK;
+    if (listing.follow)
+        code = follow(&listing, &settings);
+    else if ((code = cli_open(&settings, false, &listing.fp)) == CLI_OK)
+        print_table(&listing, listing.fp, add_line);
+    cli_close(listing.fp);
+    free(listing.told);
+    return code;
 }
 
 const struct cli_verb cli_list = {
     .name = "list",
     .synopsis = "[options]",
-    .summary = "Lists every assignment of the segment, whatever its name and session.",
+    .summary = "Lists every assignment, whatever its name and session.",
     .options = options,
     .inherited = inherited,
     .notes = "Columns: PROTO PORT SENTINEL NAME SESSION PID COMMAND STATE AGE ADDRESS, and\n"
@@ -281,7 +332,7 @@ const struct cli_verb cli_list = {
              "  bound     held by its owner or somebody who came by it through freeport\n"
              "  reserved  kept for its owner, nobody holds it\n"
              "  free      nobody holds it\n"
-             "  stranger  held by a program that knows nothing of freeport\n"
+             "  taken     held by a program that knows nothing of freeport\n"
              "Exit: 0 done (an empty list too), 2 usage, 5 segment can't be used.\n",
     .run = list,
 };

@@ -6,15 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct cli_verb *const verbs[] = {&cli_run, &cli_get, &cli_list, &cli_port, &cli_release};
+const struct cli_verb *const cli_verbs[] = {&cli_run, &cli_get,   &cli_port,   &cli_list,  &cli_release, &cli_reset,
+                                            &cli_env, &cli_learn, &cli_doctor, &cli_probe, NULL};
 
-enum { VERBS = sizeof verbs / sizeof verbs[0] };
+#define EXPECTED_VERB "expected a verb: run, get, port, list, release, reset, env, learn or doctor; see freeport --help"
 
 static void print_help(void) {
     puts("Usage: freeport VERB [options] ...\n"
          "Gives programs free TCP and UDP ports, without changing them.\n");
-    for (size_t i = 0; i < VERBS; i++)
-        printf("  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
+    for (const struct cli_verb *const *verb = cli_verbs; *verb; verb++)
+        if ((*verb)->summary)
+            printf("  %-10s %s\n", (*verb)->name, (*verb)->summary);
     puts("\n"
          "  -h, --help     print this and exit; freeport VERB --help: the verb's own\n"
          "  -V, --version  print the version and exit\n"
@@ -33,7 +35,7 @@ static int run_verb(const struct cli_verb *verb, int argc, char **argv) {
 
 static int dispatch(int argc, char **argv) {
     if (argc < 2) {
-        cli_error("expected a verb: run, get, list, port or release; see freeport --help");
+        cli_error(EXPECTED_VERB);
         return CLI_USAGE;
     }
     const char *word = argv[1];
@@ -45,10 +47,10 @@ static int dispatch(int argc, char **argv) {
         puts("freeport " FREEPORT_VERSION);
         return CLI_OK;
     }
-    for (size_t i = 0; i < VERBS; i++)
-        if (strcmp(word, verbs[i]->name) == 0)
-            return run_verb(verbs[i], argc - 1, argv + 1);
-    cli_error("'%s': expected a verb: run, get, list, port or release; see freeport --help", word);
+    for (const struct cli_verb *const *verb = cli_verbs; *verb; verb++)
+        if (strcmp(word, (*verb)->name) == 0)
+            return run_verb(*verb, argc - 1, argv + 1);
+    cli_error("'%s': " EXPECTED_VERB, word);
     return CLI_USAGE;
 }
 

@@ -33,6 +33,16 @@ int cli_bad_value(const char *where, const char *value, const char *expected) {
     return CLI_USAGE;
 }
 
+char *cli_text(const char *format, ...) {
+    va_list arguments;
+    char *text = NULL;
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0)
+        text = NULL;
+    va_end(arguments);
+    return cli_need(text);
+}
+
 void *cli_need(void *memory) {
     if (!memory) {
         cli_error("out of memory");
@@ -88,4 +98,20 @@ char *cli_valid_utf8(const char *text) {
     }
     *at = 0;
     return out;
+}
+
+char *cli_ports(const struct fp_portset *set) {
+    char *text = NULL;
+    size_t size;
+    FILE *out = cli_need(open_memstream(&text, &size));
+    for (unsigned port = 1; port < 65536; port++) {
+        unsigned from = port;
+        if (!fp_portset_has(set, (uint16_t)port))
+            continue;
+        while (port < 65535 && fp_portset_has(set, (uint16_t)(port + 1)))
+            port++;
+        fprintf(out, from == port ? "%s%u" : "%s%u-%u", ftell(out) > 0 ? "," : "", from, port);
+    }
+    fclose(out);
+    return cli_need(text);
 }

@@ -104,3 +104,17 @@ void cli_close(struct freeport *fp) {
         free(fp);
     }
 }
+
+int cli_no_port(const struct fp_settings *settings, enum freeport_protocol protocol, int error) {
+    const char *name = cli_protocol_name(protocol), *range = settings->range[cli_protocol_index(protocol)];
+    if (error == -EADDRINUSE) {
+        cli_error("no %s port left in %s; freeport list shows who has them", name, range);
+        return CLI_NO_PORT;
+    }
+    if (error == -ETIMEDOUT) {
+        cli_error("no %s port of %s within %d ms", name, range, settings->timeout_ms);
+        return CLI_TIMED_OUT;
+    }
+    cli_error("%s %s: %s", name, range, freeport_strerror(error));
+    return CLI_FAILED;
+}

@@ -17,11 +17,15 @@ static size_t count_of(const struct cli_verb *verb) {
 
 static void print_help(const struct cli_verb *verb) {
     printf("Usage: freeport %s %s\n%s\n\n", verb->name, verb->synopsis, verb->summary);
-    for (const struct cli_option *option = verb->options; option->name; option++) {
-        char left[64], letter[8] = "";
+    for (const struct cli_option *option = verb->options; option[1].name; option++) { /* the last one is --help */
+        char left[64], letter[8] = "", shared[32] = "";
         if (option->letter)
             snprintf(letter, sizeof letter, "-%c, ", option->letter);
-        snprintf(left, sizeof left, "%s--%s%s%s", letter, option->name, option->argument ? " " : "",
+        if (!option->help) {
+            snprintf(shared, sizeof shared, "--%s, ", option->name);
+            option++;
+        }
+        snprintf(left, sizeof left, "%s%s--%s%s%s", letter, shared, option->name, option->argument ? " " : "",
                  option->argument ? option->argument : "");
         printf("  %-22s %s\n", left, option->help);
     }
@@ -74,6 +78,13 @@ static int complain(const struct cli_verb *verb, int result, const char *word) {
     return CLI_USAGE;
 }
 
+static const char *joined(const char *list, const char *more) {
+    char *longer = NULL;
+    if (asprintf(&longer, "%s,%s", list, more) < 0)
+        cli_need(NULL);
+    return longer;
+}
+
 bool cli_parse(const struct cli_verb *verb, int argc, char **argv, struct cli_call *call, int *code) {
     struct option longs[CLI_OPTIONS_MAX + 1];
     char shorts[2 * CLI_OPTIONS_MAX + 3];
@@ -93,7 +104,11 @@ bool cli_parse(const struct cli_verb *verb, int argc, char **argv, struct cli_ca
             *code = CLI_OK;
             return false;
         }
-        call->values[option - verb->options] = option->argument ? optarg : "1";
+        const char **value = &call->values[option - verb->options];
+        if (*value && verb->repeats && strcmp(verb->repeats, option->name) == 0)
+            *value = joined(*value, optarg);
+        else
+            *value = option->argument ? optarg : "1";
     }
     call->operands = argc - optind;
     call->operand = argv + optind;

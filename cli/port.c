@@ -8,28 +8,13 @@
 
 static const struct cli_option options[] = {
     {"session", 0, "NAME", "FREEPORT_SESSION", "whose sentinel it is (FREEPORT_SESSION)"},
+    CLI_CONFIG_OPTION,
     CLI_SEGMENT_OPTION,
     CLI_HELP_OPTION,
     CLI_END_OF_OPTIONS,
 };
 
 static const char *const inherited[] = {"FREEPORT_SEGMENT_OWNER", NULL};
-
-/* "SENTINEL", or with "/tcp" or "/udp" behind it. */
-static bool parse(const char *text, uint16_t *sentinel, enum freeport_protocol *protocol) {
-    const char *slash = strchr(text, '/');
-    size_t length = slash ? (size_t)(slash - text) : strlen(text);
-    char digits[8];
-    long number;
-    if (length >= sizeof digits || (slash && !cli_protocol(slash + 1, protocol)))
-        return false;
-    memcpy(digits, text, length);
-    digits[length] = 0;
-    if (!cli_number(digits, 1, 65535, &number))
-        return false;
-    *sentinel = (uint16_t)number;
-    return true;
-}
 
 static int port(struct cli_call *call) {
     enum freeport_protocol protocol = FREEPORT_TCP;
@@ -40,7 +25,7 @@ static int port(struct cli_call *call) {
         cli_error("port: expected one SENTINEL[/tcp|/udp]; see freeport port --help");
         return CLI_USAGE;
     }
-    if (!parse(call->operand[0], &sentinel, &protocol))
+    if (!cli_sentinel(call->operand[0], &sentinel, &protocol))
         return cli_bad_value("port", call->operand[0], "SENTINEL[/tcp|/udp], 1 to 65535");
     if (!cli_settings(call, &settings, NULL))
         return CLI_USAGE;

@@ -35,6 +35,14 @@ pid_t cli_parent_of(pid_t pid) {
     return name_end && sscanf(name_end, ") %*c %d", &parent) == 1 ? parent : 0;
 }
 
+pid_t cli_process_of(pid_t thread) {
+    char text[1024];
+    int process;
+    read_proc(thread, "status", text, sizeof text);
+    const char *line = strstr(text, "\nTgid:");
+    return line && sscanf(line, "\nTgid: %d", &process) == 1 ? process : thread;
+}
+
 bool cli_descends(pid_t pid, pid_t ancestor) {
     /* Bounded: process ids come back, and a walk over several moments could go round. */
     for (int steps = 0; pid > 0 && steps < 4096; steps++) {
@@ -77,6 +85,34 @@ char *cli_command_of(pid_t pid) {
     if (length > 0 && text[length - 1] == '\n') /* only the last: the name may hold one itself */
         text[length - 1] = 0;
     return cli_need(strdup(text));
+}
+
+bool cli_has_shim(pid_t pid, bool *sure) {
+    FILE *maps = open_proc(pid, "maps");
+    char *line = NULL;
+    size_t size = 0;
+    bool found = false;
+    *sure = maps != NULL;
+    while (maps && !found && getline(&line, &size, maps) > 0)
+        found = strstr(line, "/libfreeport_shim.so") != NULL;
+    free(line);
+    if (maps)
+        fclose(maps);
+    return found;
+}
+
+bool cli_preloads_shim(pid_t pid, bool *sure) {
+    FILE *environment = open_proc(pid, "environ");
+    char *entry = NULL;
+    size_t size = 0;
+    bool found = false;
+    *sure = environment != NULL;
+    while (environment && !found && getdelim(&entry, &size, 0, environment) > 0)
+        found = strncmp(entry, "LD_PRELOAD=", 11) == 0 && strstr(entry, "libfreeport_shim.so");
+    free(entry);
+    if (environment)
+        fclose(environment);
+    return found;
 }
 
 uid_t cli_user_of(pid_t pid) {

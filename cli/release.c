@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 static const struct cli_option options[] = {
+    CLI_CONFIG_OPTION,
     CLI_SEGMENT_OPTION,
     CLI_HELP_OPTION,
     CLI_END_OF_OPTIONS,

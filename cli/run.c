@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * freeport run: sets the variables and becomes the command. Nothing stays between the caller and the command, so
- * signals, terminal and exit status are the command's own.
+ * signals, terminal and exit status are the command's own; but for --audit, which watches it (child.c).
  */
+#include "assign.h"
 #include "cli.h"
 
 #include <errno.h>
@@ -21,12 +22,15 @@ static const struct cli_option options[] = {
     {"sentinels", 0, "PORTS", "FREEPORT_SENTINELS", "hard-coded ports to replace: 80,5000-5009/tcp,...; all"},
     CLI_NAME_OPTION,
     {"session", 0, "NAME", "FREEPORT_SESSION", "join a session (a new one of its own)"},
+    CLI_CONFIG_OPTION,
+    {"export", 0, "VAR=PORT", NULL, "set VAR to the real port behind sentinel PORT[/udp],..."},
+    {"audit", 0, NULL, NULL, "at the end, say who listens past the shim, and why"},
     {"report", 0, "FILE", "FREEPORT_REPORT", "append a line an assignment; -: to standard error"},
     {"report-fd", 0, "FD", "FREEPORT_REPORT_FD", "the same to an open descriptor"},
     {"report-format", 0, "FORMAT", "FREEPORT_REPORT_FORMAT", "text or json (text)"},
     {"sockname", 0, "WHAT", "FREEPORT_SOCKNAME", "programs see the sentinel: virtual, or: real (virtual)"},
     {"connect", 0, "WHERE", "FREEPORT_CONNECT", "session, fallthrough or off (session)"},
-    {"timeout", 0, "MS", "FREEPORT_TIMEOUT", "wait so long at most for a full report pipe (5000)"},
+    {"timeout", 0, "MS", "FREEPORT_TIMEOUT", "wait so long at most: report pipe, --export (5000)"},
     CLI_SEGMENT_OPTION,
     {"segment-mode", 0, "MODE", "FREEPORT_SEGMENT_MODE", "octal permissions of a new segment (0600)"},
     {"log", 0, "LEVEL", "FREEPORT_LOG", "quiet, error, warn, info or debug (error)"},
@@ -45,6 +49,8 @@ struct made {
     char session[SESSION_BYTES];
     char report_fd[NUMBER_BYTES];
     char report[PATH_BYTES];
+    char config[PATH_BYTES];
+    char *sentinels; /* NULL: as they were given */
 };
 
 static void set(const char *variable, const char *value) {
@@ -116,46 +122,157 @@ static void new_session(char session[static SESSION_BYTES]) {
              (unsigned long long)now.tv_sec * 1000000000 + (unsigned long long)now.tv_nsec);
 }
 
+/* An inherited session is somebody else's: the run of which this one is a part. */
+static void choose_session(struct cli_call *call, struct made *made) {
+    const struct fp_file_entry *entry = call->file ? fp_file_find(call->file, call->section, "FREEPORT_SESSION") : NULL;
+    if (cli_value(call, "session"))
+        return;
+    if (!entry)
+        new_session(made->session);
+    cli_set_value(call, "session", entry ? entry->value : made->session);
+}
+
+/* What options and the file say is the environment of the command. */
 static void set_variables(const struct cli_call *call, bool default_range) {
-    for (size_t i = 0; options[i].name; i++)
-        if (options[i].variable && call->values[i])
-            set(options[i].variable, call->values[i]);
+    const char *variable;
+    enum cli_origin origin;
+    for (size_t i = 0; (variable = fp_settings_variable(i)); i++) {
+        const char *value = cli_given(call, variable, &origin);
+        if (origin != CLI_OPTION && origin != CLI_FILE)
+            continue;
+        set(variable, value);
+        /* What an outer shim noted about the descriptor and the segment that these replace. */
+        if (strcmp(variable, "FREEPORT_REPORT_FD") == 0)
+            unsetenv("FREEPORT_REPORT_ID");
+        else if (strcmp(variable, "FREEPORT_SEGMENT") == 0)
+            unsetenv("FREEPORT_SEGMENT_OWNER");
+    }
     if (default_range) {
         set("FREEPORT_TCP", CLI_DEFAULT_RANGE);
         set("FREEPORT_UDP", CLI_DEFAULT_RANGE);
     }
-    /* What an outer shim noted about the descriptor and the segment that these options replace. */
-    if (cli_value(call, "report-fd"))
-        unsetenv("FREEPORT_REPORT_ID");
-    if (cli_value(call, "segment"))
-        unsetenv("FREEPORT_SEGMENT_OWNER");
+    if (cli_value(call, "config"))
+        set("FREEPORT_CONFIG", cli_value(call, "config"));
 }
 
-static int become(char **command) {
+/* --export VAR=PORT */
+
+#define EXPECTED_EXPORT "VAR=PORT, VAR=PORT/tcp or VAR=PORT/udp, with commas"
+
+struct export {
+    char variable[64];
+    uint16_t sentinel;
+    enum freeport_protocol protocol;
+};
+
+/* The next one of the list; *list is moved behind it. */
+static bool read_export(const char **list, struct export *export) {
+    char text[96];
+    size_t length = strcspn(*list, ",");
+    if (length >= sizeof text)
+        return false;
+    memcpy(text, *list, length);
+    text[length] = 0;
+    *list += length;
+    size_t name = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
+    if (name == 0 || name >= sizeof export->variable || (text[0] >= '0' && text[0] <= '9') || text[name] != '=')
+        return false;
+    memcpy(export->variable, text, name);
+    export->variable[name] = 0;
+    export->protocol = FREEPORT_TCP;
+    return cli_sentinel(text + name + 1, &export->sentinel, &export->protocol);
+}
+
+static bool next_export(const char **list, struct export *export) {
+    if (!*list || !**list)
+        return false;
+    *list += **list == ',';
+    return read_export(list, export);
+}
+
+/* Each is a sentinel, whether it was said or not: what it is exported for is to be found there. */
+static int add_sentinels(struct cli_call *call, struct made *made) {
+    const char *list = cli_value(call, "export");
+    struct export export;
+    enum cli_origin origin;
+    if (!list)
+        return CLI_OK;
+    const char *given = cli_given(call, "FREEPORT_SENTINELS", &origin);
+    made->sentinels = cli_need(malloc((given ? strlen(given) : 0) + 2 * strlen(list) + 32));
+    char *at = stpcpy(made->sentinels, given ? given : "");
+    for (const char *rest = list;;) {
+        if (!read_export(&rest, &export))
+            return cli_bad_value("--export", list, EXPECTED_EXPORT);
+        at += sprintf(at, "%s%u/%s", at == made->sentinels ? "" : ",", export.sentinel,
+                      cli_protocol_name(export.protocol));
+        if (!*rest++)
+            break;
+    }
+    cli_set_value(call, "sentinels", made->sentinels);
+    return CLI_OK;
+}
+
+static int export_port(struct freeport *fp, const struct fp_settings *settings, const struct export *export) {
+    unsigned index = cli_protocol_index(export->protocol);
+    const char *protocol = cli_protocol_name(export->protocol);
+    char text[96], number[NUMBER_BYTES];
+    uint16_t port;
+    snprintf(text, sizeof text, "%s=%u/%s", export->variable, export->sentinel, protocol);
+    if (!settings->managed[index])
+        return cli_bad_value("--export", text,
+                             index == FP_TCP ? "a range for it, in --tcp or FREEPORT_TCP"
+                                             : "a range for it, in --udp or FREEPORT_UDP");
+    if (!fp_portset_has(&settings->sentinels[index], export->sentinel))
+        return cli_bad_value("--export", text, "a port outside the range, whose own ports are never sentinels");
+    bool both = fp_portset_has(&settings->sentinels[!index], export->sentinel);
+    int error = fp_pledge(fp, export->protocol, export->sentinel, both, settings->timeout_ms, &port);
+    if (error != 0)
+        return cli_no_port(settings, export->protocol, error);
+    snprintf(number, sizeof number, "%u", port);
+    set(export->variable, number);
+    return CLI_OK;
+}
+
+static int export_ports(const struct cli_call *call, struct freeport *fp, const struct fp_settings *settings) {
+    const char *list = cli_value(call, "export");
+    struct export export;
+    int code = CLI_OK;
+    while (code == CLI_OK && next_export(&list, &export))
+        code = export_port(fp, settings, &export);
+    return code;
+}
+
+/* The command. */
+
+/* Says in one line where the shim can't work. True where LD_PRELOAD would keep the program from starting at all. */
+static bool warn(const char *command, const struct fp_settings *settings) {
+    struct cli_program program;
+    cli_look_at(command, &program);
+    if (program.obstacle && settings->log != FP_LOG_QUIET)
+        cli_error("%s: not covered: %s; %s", program.what, program.obstacle, program.remedy);
+    return program.refuses;
+}
+
+static void set_preload(const char *shim) {
+    char *preload = cli_preload(getenv("LD_PRELOAD"), shim);
+    if (*preload)
+        set("LD_PRELOAD", preload);
+    else
+        unsetenv("LD_PRELOAD");
+    free(preload);
+}
+
+int cli_become(char **command) {
     execvp(command[0], command);
     int error = errno;
     cli_error("%s: %s", command[0], strerror(error));
     return error == ENOENT ? CLI_NOT_FOUND : CLI_NOT_EXECUTABLE;
 }
 
-static int run(struct cli_call *call) {
+/* With everything decided: what may still go wrong is the world's. */
+static int start(const struct cli_call *call, const struct fp_settings *settings, bool default_range) {
     char shim[CLI_SHIM_BYTES];
-    struct made made;
-    struct fp_settings settings;
-    bool default_range;
-    if (call->operands == 0) {
-        cli_error("run: expected a command; see freeport run --help");
-        return CLI_USAGE;
-    }
-    if (!cli_value(call, "session")) {
-        new_session(made.session);
-        cli_set_value(call, "session", made.session);
-    }
-    int code = prepare_report(call, &made);
-    if (code != CLI_OK)
-        return code;
-    if (!cli_settings(call, &settings, &default_range))
-        return CLI_USAGE;
+    struct freeport *fp;
     const char *report = cli_value(call, "report");
     if (report && !writable(report)) {
         cli_error("--report: '%s': %s", report, strerror(errno));
@@ -163,11 +280,39 @@ static int run(struct cli_call *call) {
     }
     if (!cli_find_shim(shim))
         return CLI_CANNOT_START;
+    int code = cli_open(settings, true, &fp);
+    if (code != CLI_OK)
+        return code;
     set_variables(call, default_range);
-    char *preload = cli_preload(getenv("LD_PRELOAD"), shim);
-    set("LD_PRELOAD", preload);
-    free(preload);
-    return become(call->operand);
+    code = export_ports(call, fp, settings);
+    if (code == CLI_OK) {
+        set_preload(warn(call->operand[0], settings) ? NULL : shim);
+        code = cli_value(call, "audit") ? cli_audit(fp, settings, call->operand) : cli_become(call->operand);
+    }
+    cli_close(fp);
+    return code;
+}
+
+static int run(struct cli_call *call) {
+    struct made made = {.sentinels = NULL};
+    struct fp_settings settings;
+    bool default_range;
+    if (call->operands == 0) {
+        cli_error("run: expected a command; see freeport run --help");
+        return CLI_USAGE;
+    }
+    if (cli_value(call, "config"))
+        cli_set_value(call, "config", absolute(cli_value(call, "config"), made.config));
+    if (!cli_load_file(call))
+        return CLI_USAGE;
+    choose_session(call, &made);
+    int code = prepare_report(call, &made);
+    if (code == CLI_OK)
+        code = add_sentinels(call, &made);
+    if (code == CLI_OK)
+        code = cli_settings(call, &settings, &default_range) ? start(call, &settings, default_range) : CLI_USAGE;
+    free(made.sentinels);
+    return code;
 }
 
 const struct cli_verb cli_run = {
@@ -176,9 +321,9 @@ const struct cli_verb cli_run = {
     .summary = "Runs a command in a session of its own, with ports of its own.",
     .options = options,
     .inherited = inherited,
-    .notes = "An option sets the variable of its name, --tcp FREEPORT_TCP; without it the\n"
-             "variable counts, but for the session.\n"
-             "Exit: the command's own; 2 usage, 125 not started, 126 and 127 as env(1).\n",
+    .repeats = "export",
+    .notes = "Without an option its variable counts (--tcp: FREEPORT_TCP), then the file.\n"
+             "Exit: COMMAND's; 2 usage, 3 no port, 4 timed out, 5 segment, 125-127 as env(1).\n",
     .command = true,
     .run = run,
 };

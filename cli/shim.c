@@ -92,7 +92,7 @@ static bool is_shim(const char *entry, size_t length) {
 char *cli_preload(const char *existing, const char *shim) {
     if (!existing)
         existing = "";
-    char *list = cli_need(malloc(strlen(existing) + strlen(shim) + 2));
+    char *list = cli_need(malloc(strlen(existing) + (shim ? strlen(shim) : 0) + 2));
     char *at = list;
     while (*existing) {
         size_t length = strcspn(existing, ": ");
@@ -105,6 +105,8 @@ char *cli_preload(const char *existing, const char *shim) {
         if (*existing)
             existing++;
     }
-    memcpy(at, shim, strlen(shim) + 1);
+    if (!shim && at > list)
+        at--; /* the last colon */
+    memcpy(at, shim ? shim : "", shim ? strlen(shim) + 1 : 1);
     return list;
 }

@@ -43,11 +43,11 @@ static void *grown(void *array, size_t count, size_t *room, size_t size) {
 }
 
 /* Inode 0: nobody's any more (TIME_WAIT), or not yet accepted. */
-static void add(struct cli_sockets *sockets, enum freeport_protocol protocol, unsigned port, uid_t user, ino_t inode) {
-    if (inode == 0)
+static void add(struct cli_sockets *sockets, struct cli_socket socket) {
+    if (socket.inode == 0)
         return;
     sockets->all = grown(sockets->all, sockets->count, &sockets->room, sizeof *sockets->all);
-    sockets->all[sockets->count++] = (struct cli_socket){protocol, (uint16_t)port, user, inode};
+    sockets->all[sockets->count++] = socket;
 }
 
 static void read_table(struct cli_sockets *sockets, const char *path, enum freeport_protocol protocol) {
@@ -57,11 +57,15 @@ static void read_table(struct cli_sockets *sockets, const char *path, enum freep
     char *line = NULL;
     size_t size = 0;
     while (getline(&line, &size, stream) > 0) {
-        unsigned port, user;
+        unsigned port, state, user;
         unsigned long inode;
-        if (sscanf(line, "%*d: %*[0-9A-F]:%x %*[0-9A-F]:%*x %*x %*x:%*x %*x:%*x %*x %u %*d %lu", &port, &user,
-                   &inode) == 3)
-            add(sockets, protocol, port, user, inode);
+        if (sscanf(line, "%*d: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x %*x:%*x %*x:%*x %*x %u %*d %lu", &port, &state, &user,
+                   &inode) == 4)
+            add(sockets, (struct cli_socket){.protocol = protocol,
+                                             .port = (uint16_t)port,
+                                             .user = user,
+                                             .inode = inode,
+                                             .listens = state == (protocol == FREEPORT_TCP ? TCP_LISTEN : TCP_CLOSE)});
     }
     free(line);
     fclose(stream);
@@ -96,7 +100,10 @@ static bool take_inactive(struct cli_sockets *sockets, int fd) {
         const struct inet_diag_msg *message = NLMSG_DATA(header);
         /* The answer says TCP_CLOSE, the state without the distinction. */
         if (message->idiag_state == TCP_CLOSE || message->idiag_state == TCP_BOUND_INACTIVE_STATE)
-            add(sockets, FREEPORT_TCP, ntohs(message->id.idiag_sport), message->idiag_uid, message->idiag_inode);
+            add(sockets, (struct cli_socket){.protocol = FREEPORT_TCP,
+                                             .port = ntohs(message->id.idiag_sport),
+                                             .user = message->idiag_uid,
+                                             .inode = message->idiag_inode});
     }
     return true;
 }
@@ -139,6 +146,11 @@ void cli_sockets_free(struct cli_sockets *sockets) {
     free(sockets->all);
     free(sockets->holders);
     free(sockets);
+}
+
+const struct cli_socket *cli_sockets_all(const struct cli_sockets *sockets, size_t *count) {
+    *count = sockets->count;
+    return sockets->all;
 }
 
 const struct cli_socket *cli_sockets_on(const struct cli_sockets *sockets, enum freeport_protocol protocol,
@@ -204,12 +216,26 @@ bool cli_socket_held_by(struct cli_sockets *sockets, const struct cli_socket *he
     return false;
 }
 
-static bool anybody(pid_t holder, const void *context) {
-    (void)holder;
-    (void)context;
-    return true;
+pid_t cli_socket_holder(struct cli_sockets *sockets, const struct cli_socket *held) {
+    if (!sockets->scanned)
+        scan(sockets);
+    for (size_t i = 0; i < sockets->holder_count; i++)
+        if (sockets->holders[i].inode == held->inode)
+            return sockets->holders[i].pid;
+    return 0;
 }
 
 bool cli_socket_seen(struct cli_sockets *sockets, const struct cli_socket *held) {
-    return cli_socket_held_by(sockets, held, anybody, NULL);
+    return cli_socket_holder(sockets, held) != 0;
+}
+
+void cli_local_ports(uint16_t *from, uint16_t *to) {
+    unsigned first = 0, last = 0;
+    FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+    if (!file || fscanf(file, "%u %u", &first, &last) != 2 || first > last || last > UINT16_MAX)
+        first = 32768, last = 60999; /* the kernel's default */
+    if (file)
+        fclose(file);
+    *from = (uint16_t)first;
+    *to = (uint16_t)last;
 }

@@ -426,3 +426,19 @@ bool fp_settings_read(struct fp_settings *settings, fp_settings_source *source, 
     }
     return true;
 }
+
+const char *fp_settings_variable(size_t number) {
+    for (size_t i = 0; i < COUNT(variables); i++)
+        if (variables[i].expected && number-- == 0)
+            return variables[i].name;
+    return NULL;
+}
+
+bool fp_settings_name_ok(const char *name) {
+    size_t length = 0;
+
+    for (; name[length] != '\0'; length++)
+        if (!is_name_character(name[length]))
+            return false;
+    return length >= 1 && length < sizeof(((struct fp_settings *)NULL)->name);
+}

@@ -10,6 +10,7 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -81,5 +82,11 @@ typedef void fp_settings_complaint(const struct fp_settings *settings, const cha
  */
 bool fp_settings_read(struct fp_settings *settings, fp_settings_source *source, fp_settings_complaint *complaint,
                       void *context);
+
+/* The variables that people set, by number from 0 on; NULL behind the last. */
+const char *fp_settings_variable(size_t number);
+
+/* 1 to 32 of A-Z a-z 0-9 _ . - */
+bool fp_settings_name_ok(const char *name);
 
 #endif

@@ -3,17 +3,7 @@
 # freeport get: which ports, for whom they are kept, and what it says when there is none.
 
 load helper
-
-setup() {
-    freeport_setup
-    [[ -x ${FREEPORT_CLI:-} ]] || fail "FREEPORT_CLI is no program: '${FREEPORT_CLI:-}'"
-}
-
-# The command under test. No timeout(1) between it and the test: what it reserves is its parent's.
-freeport() {
-    env ${FREEPORT_SANITIZER_RUNTIME:+LD_PRELOAD="$FREEPORT_SANITIZER_RUNTIME"} \
-        ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}" "$FREEPORT_CLI" "$@" 3>&-
-}
+load cli
 
 # owners: who has what, as the table has it: "PROTO PORT PID" a line.
 owners() { freeport list --raw --noheadings -o PROTO,PORT,PID; }

@@ -3,16 +3,7 @@
 # freeport list: every assignment, what has become of it, and output that nobody's name can break.
 
 load helper
-
-setup() {
-    freeport_setup
-    [[ -x ${FREEPORT_CLI:-} ]] || fail "FREEPORT_CLI is no program: '${FREEPORT_CLI:-}'"
-}
-
-freeport() {
-    env ${FREEPORT_SANITIZER_RUNTIME:+LD_PRELOAD="$FREEPORT_SANITIZER_RUNTIME"} \
-        ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}" "$FREEPORT_CLI" "$@" 3>&-
-}
+load cli
 
 # states: "PORT STATE" a line.
 states() { freeport list -rn -o PORT,STATE; }
@@ -131,14 +122,14 @@ time.sleep(600)'
     assert_equal "$(states)" "${range%-*} bound"
 }
 
-@test "stranger: somebody holds it who knows nothing of freeport" {
+@test "taken: somebody holds it who knows nothing of freeport" {
     range=$(own_range)
     one=${range%-*}
     python owner 'import subprocess, sys, time; subprocess.run(sys.argv[1:]); time.sleep(600)' \
         "$FREEPORT_CLI" get --tcp "$one"
     background stranger /usr/bin/python3 -uc "$LISTEN" "$one"
     wait_lines "$BATS_TEST_TMPDIR/stranger.log" 1
-    assert_equal "$(states)" "$one stranger"
+    assert_equal "$(states)" "$one taken"
 }
 
 @test "a UDP socket does not hold a TCP port" {
@@ -223,6 +214,73 @@ PYTHON
         assert_equal "${#lines[@]}" 4
         refute_output --regexp $'[\e\r\t]'
     done
+}
+
+# --- --follow --------------------------------------------------------------------------------------------------------
+
+@test "--follow: what there is, then each new assignment as it comes" {
+    range=$(own_range)
+    first=${range%-*}
+    configure FREEPORT_TCP="$range"
+    freeport get
+    freeport_background follow list --follow -rn -o PORT,NAME
+    wait_lines "$BATS_TEST_TMPDIR/follow.log" 1
+    freeport get --name two
+    wait_lines "$BATS_TEST_TMPDIR/follow.log" 2
+    freeport release "$first" # no news
+    freeport get --name three -n 2
+    wait_lines "$BATS_TEST_TMPDIR/follow.log" 4
+    assert_equal "$(cat "$BATS_TEST_TMPDIR/follow.log")" "$first default
+$((first + 1)) two
+$first three
+$((first + 2)) three"
+    stop "$BACKGROUND_PID"
+}
+
+@test "--follow waits for a segment, and goes on when another has its name" {
+    range=$(own_range)
+    configure FREEPORT_TCP="$range"
+    freeport_background follow list -f -n -o PORT,NAME
+    freeport get --name one
+    wait_lines "$BATS_TEST_TMPDIR/follow.log" 1
+    rm "/dev/shm$TEST_SEGMENT"
+    freeport get --name two
+    wait_lines "$BATS_TEST_TMPDIR/follow.log" 2
+    assert_equal "$(awk '{ print $1, $2 }' "$BATS_TEST_TMPDIR/follow.log")" "${range%-*} one
+${range%-*} two"
+}
+
+@test "--follow: heads once, columns below each other; JSON is a document a time" {
+    range=$(own_range)
+    configure FREEPORT_TCP="$range"
+    freeport_background table list --follow
+    freeport_background json list --follow --json
+    freeport get --name one
+    wait_lines "$BATS_TEST_TMPDIR/table.log" 2
+    wait_for "$PATIENCE" jq -e . "$BATS_TEST_TMPDIR/json.log"
+    freeport get --name longer-name
+    wait_lines "$BATS_TEST_TMPDIR/table.log" 3
+    wait_for "$PATIENCE" grep -q longer-name "$BATS_TEST_TMPDIR/json.log"
+    wait_for "$PATIENCE" jq -e . "$BATS_TEST_TMPDIR/json.log"
+    assert_equal "$(jq -r '.assignments[].name' "$BATS_TEST_TMPDIR/json.log" | paste -sd' ')" "one longer-name"
+    assert_equal "$(grep -c PROTO "$BATS_TEST_TMPDIR/table.log")" 1
+    run -0 awk '{ print index($0, NR == 1 ? "PORT" : $2) + length(NR == 1 ? "PORT" : $2) }' "$BATS_TEST_TMPDIR/table.log"
+    assert_equal "$(sort -u <<<"$output" | wc -l)" 1
+}
+
+@test "--follow ends when nobody reads any more" {
+    configure FREEPORT_TCP="$(own_range)"
+    mkfifo "$BATS_TEST_TMPDIR/fifo"
+    background follow sh -c 'exec "$0" list --follow -rn >"$1"' "$FREEPORT_CLI" "$BATS_TEST_TMPDIR/fifo"
+    start=$(process_start "$BACKGROUND_PID")
+    : <"$BATS_TEST_TMPDIR/fifo"
+    freeport get
+    wait_for "$PATIENCE" process_is_gone "$BACKGROUND_PID" "$start"
+}
+
+@test "--follow: 5 where the segment can't be used" {
+    printf 'freeport\377\377\377\377%0200d' 0 >"/dev/shm$TEST_SEGMENT"
+    run -5 freeport list --follow
 }
 
 # --- Trouble ---------------------------------------------------------------------------------------------------------

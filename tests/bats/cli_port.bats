@@ -3,16 +3,7 @@
 # freeport port: the real port behind a session's sentinel. freeport release: giving one up.
 
 load helper
-
-setup() {
-    freeport_setup
-    [[ -x ${FREEPORT_CLI:-} ]] || fail "FREEPORT_CLI is no program: '${FREEPORT_CLI:-}'"
-}
-
-freeport() {
-    env ${FREEPORT_SANITIZER_RUNTIME:+LD_PRELOAD="$FREEPORT_SANITIZER_RUNTIME"} \
-        ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}" "$FREEPORT_CLI" "$@" 3>&-
-}
+load cli
 
 BIND='
 import socket, sys, time

@@ -3,17 +3,7 @@
 # freeport run: the variables it sets, where it finds the shim, what becomes of the command, and what it refuses.
 
 load helper
-
-setup() {
-    freeport_setup
-    [[ -x ${FREEPORT_CLI:-} ]] || fail "FREEPORT_CLI is no program: '${FREEPORT_CLI:-}'"
-}
-
-# The command under test. No timeout(1) between it and the test: whose child it is matters to it.
-freeport() {
-    env ${FREEPORT_SANITIZER_RUNTIME:+LD_PRELOAD="$FREEPORT_SANITIZER_RUNTIME"} \
-        ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}" "$FREEPORT_CLI" "$@" 3>&-
-}
+load cli
 
 # shows VARIABLE OPTION...: what a command finds in the variable.
 shows() {
@@ -30,6 +20,8 @@ refused() {
     assert_output "$line"
 }
 
+VERBS="run get port list release reset env learn doctor"
+
 # bind_zero: a command that binds a TCP socket to port 0 and ends.
 bind_zero() {
     printf '%s\n' /usr/bin/python3 -c 'import socket; socket.socket().bind(("127.0.0.1", 0))'
@@ -38,7 +30,7 @@ bind_zero() {
 # --- Help ------------------------------------------------------------------------------------------------------------
 
 @test "the help of each verb fits a screen" {
-    for verb in run get list port release; do
+    for verb in $VERBS; do
         run -0 freeport "$verb" --help
         assert_line --index 0 --partial "Usage: freeport $verb "
         for line in "${lines[@]}"; do ((${#line} <= 80)) || fail "$verb: wider than 80: $line"; done
@@ -49,7 +41,8 @@ bind_zero() {
 
 @test "freeport --help names every verb, --version the version" {
     run -0 freeport --help
-    for verb in run get list port release; do assert_line --regexp "^  $verb +"; done
+    for verb in $VERBS; do assert_line --regexp "^  $verb +"; done
+    refute_output --partial probe
     assert_equal "$(freeport -h)" "$output"
     run -0 freeport --version
     assert_output --regexp '^freeport [0-9]+\.[0-9]+\.[0-9]+$'
@@ -58,9 +51,9 @@ bind_zero() {
 
 @test "without a verb, or with one that there is not: a usage error" {
     run -2 freeport
-    assert_output "freeport: expected a verb: run, get, list, port or release; see freeport --help"
+    assert_output "freeport: expected a verb: run, get, port, list, release, reset, env, learn or doctor; see freeport --help"
     run -2 freeport fly
-    assert_output "freeport: 'fly': expected a verb: run, get, list, port or release; see freeport --help"
+    assert_output "freeport: 'fly': expected a verb: run, get, port, list, release, reset, env, learn or doctor; see freeport --help"
 }
 
 @test "output that can't be written is a failure" {
@@ -88,11 +81,11 @@ bind_zero() {
     assert_equal "$(shows FREEPORT_LENIENT --lenient)" 1
 }
 
-@test "every option that sets a variable is in the help, and no other" {
+@test "every option is in the help, and no other" {
     run -0 freeport run --help
-    assert_equal "$(grep -o '^  --[a-z-]*' <<<"$output" | tr -d ' ' | sort | paste -sd' ')" \
-        "--connect --lenient --log --name --report --report-fd --report-format --segment --segment-mode --sentinels \
---session --sockname --tcp --timeout --udp"
+    assert_equal "$(grep '^  --' <<<"$output" | cut -c1-24 | grep -o -- '--[a-z-]*' | sort | paste -sd' ')" \
+        "--audit --config --connect --export --lenient --log --name --report --report-fd --report-format --segment \
+--segment-mode --sentinels --session --sockname --tcp --timeout --udp"
 }
 
 @test "an option replaces an inherited variable; the others stay" {

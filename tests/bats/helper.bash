@@ -44,6 +44,7 @@ freeport_setup() {
     export LC_ALL=C
     TEST_SEGMENT=/freeport-test-$$-${EPOCHREALTIME//[.,]/}
     export FREEPORT_SEGMENT=$TEST_SEGMENT
+    export FREEPORT_CONFIG= # not the one of whoever runs the tests
 }
 
 freeport_teardown() {

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * freeport run --audit: looks again and again at who listens, and notes what a process of the command's opened without
+ * the table's knowing. Nothing is put between the processes and the kernel: what is audited runs as it would without.
+ * The price is that a listener which comes and goes between two looks is missed.
+ *
+ * Processes that lose their parent come to this one (a subreaper), so that all of them can be told by descent.
+ */
+#include "assign.h"
+#include "cli.h"
+#include "owner.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PAUSE_MS = 50, PAUSE_SHARE = 4 }; /* a look takes a fifth of a processor at most */
+
+struct finding {
+    enum freeport_protocol protocol;
+    uint16_t port;
+    pid_t pid;
+    char *command;
+    char *why;
+};
+
+struct audit {
+    struct freeport *fp;
+    const struct fp_settings *settings;
+    uint16_t local_from, local_to; /* where the kernel puts UDP sockets that were never bound */
+    ino_t *seen;
+    size_t seen_count;
+    size_t listeners;
+    struct finding *findings;
+    size_t finding_count;
+};
+
+struct descent {
+    pid_t ancestor;
+    pid_t *holder;
+};
+
+static bool descends(pid_t holder, const void *context) {
+    const struct descent *descent = context;
+    *descent->holder = holder;
+    return holder != descent->ancestor && cli_descends(holder, descent->ancestor);
+}
+
+static bool known(const struct audit *audit, ino_t inode) {
+    for (size_t i = 0; i < audit->seen_count; i++)
+        if (audit->seen[i] == inode)
+            return true;
+    return false;
+}
+
+static void remember(struct audit *audit, ino_t inode) {
+    audit->seen = cli_need(reallocarray(audit->seen, audit->seen_count + 1, sizeof *audit->seen));
+    audit->seen[audit->seen_count++] = inode;
+}
+
+/* In the table, and its holder shares the table, or has it from somebody who does. */
+static bool managed(const struct audit *audit, const struct cli_socket *socket, pid_t holder) {
+    struct freeport *fp = audit->fp;
+    unsigned index = cli_protocol_index(socket->protocol);
+    fp_owner owner = fp_entry_owner(fp->segment, index, socket->port);
+    enum fp_state state = fp_state(fp_entry_meaning(fp->segment, index, socket->port));
+    if (owner == 0 || state < FP_BOUND || state > FP_PLEDGED)
+        return false;
+    return cli_has_mapped(holder, fp->facts.device, fp->facts.inode) ||
+           (!fp_owner_gone(owner) && cli_descends(holder, fp_owner_pid(owner)));
+}
+
+static char *why_with_shim(const struct audit *audit, const struct cli_socket *socket) {
+    const struct fp_settings *settings = audit->settings;
+    unsigned index = cli_protocol_index(socket->protocol);
+    const char *protocol = cli_protocol_name(socket->protocol);
+    if (!settings->managed[index])
+        return cli_text("%s has no range; give it one in --%s", protocol, protocol);
+    if (!fp_portset_has(&settings->sentinels[index], socket->port) &&
+        !fp_portset_has(&settings->ranges[index].ports, socket->port))
+        return cli_text("a port that is neither 0 nor a sentinel; add it to --sentinels");
+    return cli_text(
+        "a sentinel, which the shim in it did not take: hand the FREEPORT_ variables on to it; where it has "
+        "them, it bound past libc (io_uring), and freeport get has a port for it");
+}
+
+static char *why_without_shim(pid_t holder) {
+    bool sure;
+    if (cli_preloads_shim(holder, &sure))
+        return cli_text("the dynamic linker has not loaded the shim; in a chroot or container it has to be there too");
+    if (!sure)
+        return cli_text("another user's process, which can't be looked into; freeport run --audit as that user");
+    return cli_text("LD_PRELOAD is not in its environment any more; let whoever starts it hand that on");
+}
+
+static char *why(const struct audit *audit, const struct cli_socket *socket, pid_t holder) {
+    char path[64];
+    struct cli_program program;
+    bool sure;
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)holder);
+    cli_look_at(path, &program);
+    if (program.obstacle)
+        return cli_text("%s; %s", program.obstacle, program.remedy);
+    return cli_has_shim(holder, &sure) ? why_with_shim(audit, socket) : why_without_shim(holder);
+}
+
+static void note(struct audit *audit, const struct cli_socket *socket, pid_t holder) {
+    struct finding finding = {socket->protocol, socket->port, holder, cli_command_of(holder),
+                              why(audit, socket, holder)};
+    audit->findings = cli_need(reallocarray(audit->findings, audit->finding_count + 1, sizeof *audit->findings));
+    audit->findings[audit->finding_count++] = finding;
+}
+
+/* A UDP socket that only sends gets a port of the kernel's own; nobody has bound it. */
+static bool listener(const struct audit *audit, const struct cli_socket *socket) {
+    return socket->listens &&
+           (socket->protocol == FREEPORT_TCP || socket->port < audit->local_from || socket->port > audit->local_to);
+}
+
+/* `first`: what is there before the command is not its own. */
+static void look(struct audit *audit, bool first) {
+    struct cli_sockets *sockets = cli_sockets_read();
+    size_t count;
+    const struct cli_socket *all = cli_sockets_all(sockets, &count);
+    for (size_t i = 0; i < count; i++) {
+        pid_t holder = 0;
+        struct descent descent = {getpid(), &holder};
+        if (!listener(audit, &all[i]) || known(audit, all[i].inode))
+            continue;
+        remember(audit, all[i].inode);
+        if (first || !cli_socket_held_by(sockets, &all[i], descends, &descent))
+            continue;
+        audit->listeners++;
+        if (!managed(audit, &all[i], holder))
+            note(audit, &all[i], holder);
+    }
+    cli_sockets_free(sockets);
+}
+
+static int64_t spent_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void watch(struct audit *audit, struct cli_child *child) {
+    int64_t pause = PAUSE_MS;
+    while (!child->ended) {
+        struct pollfd wait = {.fd = child->signals, .events = POLLIN};
+        poll(&wait, 1, (int)pause);
+        cli_child_look(child);
+        int64_t begin = spent_ms();
+        look(audit, false);
+        pause = PAUSE_SHARE * (spent_ms() - begin);
+        if (pause < PAUSE_MS)
+            pause = PAUSE_MS;
+    }
+}
+
+static void tell(struct audit *audit) {
+    for (size_t i = 0; i < audit->finding_count; i++) {
+        struct finding *finding = &audit->findings[i];
+        cli_error("audit: %s %u of %s (%d) went past the shim: %s", cli_protocol_name(finding->protocol), finding->port,
+                  finding->command, (int)finding->pid, finding->why);
+        free(finding->command);
+        free(finding->why);
+    }
+    if (audit->finding_count == 0)
+        cli_error("audit: %zu listener%s seen, none went past the shim", audit->listeners,
+                  audit->listeners == 1 ? "" : "s");
+    free(audit->findings);
+    free(audit->seen);
+}
+
+int cli_audit(struct freeport *fp, const struct fp_settings *settings, char **command) {
+    struct audit audit = {.fp = fp, .settings = settings};
+    struct cli_child child;
+    cli_local_ports(&audit.local_from, &audit.local_to);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    look(&audit, true);
+    int code = cli_child_start(&child, command, NULL, NULL);
+    if (code != CLI_OK)
+        return code;
+    watch(&audit, &child);
+    tell(&audit);
+    return cli_child_end(&child);
+}

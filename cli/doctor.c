@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: MIT */
+/* freeport doctor: looks over the host, the range and a program, and says for each trouble what to do. */
+#include "assign.h"
+#include "cli.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const struct cli_option options[] = {
+    CLI_TCP_OPTION,
+    CLI_UDP_OPTION,
+    {"sentinels", 0, "PORTS", "FREEPORT_SENTINELS", "hard-coded ports that are to be replaced"},
+    CLI_NAME_OPTION,
+    CLI_CONFIG_OPTION,
+    CLI_SEGMENT_OPTION,
+    CLI_HELP_OPTION,
+    CLI_END_OF_OPTIONS,
+};
+
+static const char *const inherited[] = {"FREEPORT_LENIENT", "FREEPORT_SEGMENT_MODE", "FREEPORT_SEGMENT_OWNER", NULL};
+
+struct checkup {
+    const struct fp_settings *settings;
+    struct freeport *fp;
+    bool trouble;
+};
+
+/* Output. */
+
+enum verdict { FINE, NOTE, MEND };
+
+__attribute__((format(printf, 4, 5))) static void say(struct checkup *checkup, enum verdict verdict, const char *what,
+                                                      const char *format, ...) {
+    static const char *const words[] = {[FINE] = "ok", [NOTE] = "note", [MEND] = "mend"};
+    va_list arguments;
+    char *text = NULL;
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0)
+        cli_need(NULL);
+    va_end(arguments);
+    checkup->trouble |= verdict == MEND;
+    printf("%-5s %-10s ", words[verdict], what);
+    for (const char *at = text; *at; at++) /* names of programs and files may hold anything */
+        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            printf("\\x%02x", (unsigned char)*at);
+        else
+            putchar(*at);
+    putchar('\n');
+    free(text);
+}
+
+static const char *const protocol_names[] = {[FP_TCP] = "tcp", [FP_UDP] = "udp"};
+
+static struct fp_portset common(const struct fp_portset *a, const struct fp_portset *b) {
+    struct fp_portset both;
+    for (unsigned word = 0; word < FP_WORDS; word++)
+        both.words[word] = a->words[word] & b->words[word];
+    return both;
+}
+
+static unsigned size_of(const struct fp_portset *set) {
+    unsigned count = 0;
+    for (unsigned word = 0; word < FP_WORDS; word++)
+        count += (unsigned)__builtin_popcountll(set->words[word]);
+    return count;
+}
+
+/* The configuration file. */
+
+static void check_config(struct checkup *checkup, const struct cli_call *call) {
+    if (!call->file || call->file->count == 0)
+        say(checkup, FINE, "config", "none");
+    else
+        say(checkup, FINE, "config", "%s%s%s%s", call->file->path,
+            fp_file_has_section(call->file, call->section) ? " [" : ", which has no section [", call->section, "]");
+}
+
+/* The shim: a program under it binds port 0, and gets one of the range. */
+
+/* In the child. Exit code 0 where the port is in the range; else 1, and 2 where not even the shim is there. */
+static int probe(struct cli_call *call) {
+    struct fp_settings settings;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    bool sure;
+    if (!cli_has_shim(getpid(), &sure))
+        return 2;
+    if (!cli_settings(call, &settings, NULL))
+        return CLI_FAILED;
+    unsigned index = settings.managed[FP_TCP] ? FP_TCP : FP_UDP;
+    int fd = socket(AF_INET, (index == FP_TCP ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
+    if (bind(fd, (struct sockaddr *)&address, length) != 0) {
+        printf("%s", strerror(errno));
+        return CLI_FAILED;
+    }
+    if (getsockname(fd, (struct sockaddr *)&address, &length) != 0)
+        return CLI_FAILED;
+    printf("%s %u", protocol_names[index], ntohs(address.sin_port));
+    return fp_portset_has(&settings.ranges[index].ports, ntohs(address.sin_port)) ? CLI_OK : CLI_FAILED;
+}
+
+static void become_probe(const struct fp_settings *settings, const char *shim, int out) {
+    setenv("LD_PRELOAD", cli_preload(getenv("LD_PRELOAD"), shim), 1);
+    static const char *const variables[] = {"FREEPORT_TCP", "FREEPORT_UDP"};
+    for (unsigned i = 0; i < FP_PROTOCOLS; i++) {
+        if (settings->managed[i])
+            setenv(variables[i], settings->range[i], 1);
+        else
+            unsetenv(variables[i]);
+    }
+    if (settings->segment[0])
+        setenv("FREEPORT_SEGMENT", settings->segment, 1);
+    setenv("FREEPORT_NAME", settings->name, 1);
+    unsetenv("FREEPORT_REPORT"); /* nobody's business but ours */
+    unsetenv("FREEPORT_REPORT_FD");
+    unsetenv("FREEPORT_SENTINELS");
+    setenv("FREEPORT_CONFIG", "", 1);
+    dup2(out, STDOUT_FILENO);
+    dup2(out, STDERR_FILENO);
+    execl("/proc/self/exe", "freeport", CLI_PROBE, (char *)NULL);
+    _exit(2);
+}
+
+/* Runs it, and takes what it and the dynamic linker say, up to the first line's end. The exit code; -1: a signal. */
+static int run_probe(const struct fp_settings *settings, const char *shim, char *said, size_t size, pid_t *ran) {
+    int pipe_ends[2], status = -1;
+    if (pipe2(pipe_ends, O_CLOEXEC) != 0)
+        return -1;
+    pid_t pid = fork();
+    if (pid == 0)
+        become_probe(settings, shim, pipe_ends[1]);
+    *ran = pid;
+    close(pipe_ends[1]);
+    FILE *in = fdopen(pipe_ends[0], "r");
+    if (pid < 0 || !in || !fgets(said, (int)size, in))
+        said[0] = 0;
+    said[strcspn(said, "\n")] = 0;
+    while (in && fgetc(in) != EOF)
+        ;
+    if (in)
+        fclose(in);
+    if (pid < 0 || waitpid(pid, &status, 0) != pid)
+        return -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+struct leavings {
+    struct freeport *fp;
+    pid_t pid;
+};
+
+/* What the probe was given is nobody's any more. */
+static int drop(const struct freeport_assignment *assignment, void *context) {
+    const struct leavings *leavings = context;
+    struct fp_segment *segment = leavings->fp->segment;
+    if (!assignment->alive && assignment->pid == leavings->pid)
+        fp_release(leavings->fp, assignment->protocol,
+                   fp_entry_owner(segment, cli_protocol_index(assignment->protocol), assignment->port),
+                   assignment->port);
+    return 0;
+}
+
+static void check_shim(struct checkup *checkup) {
+    char shim[CLI_SHIM_BYTES], said[512] = "";
+    if (!cli_find_shim(shim)) { /* which has said why */
+        say(checkup, MEND, "shim", "libfreeport_shim.so can't be used; see above");
+        return;
+    }
+    struct leavings leavings = {.fp = checkup->fp};
+    int code = run_probe(checkup->settings, shim, said, sizeof said, &leavings.pid);
+    freeport_each(checkup->fp, drop, &leavings);
+    if (code == CLI_OK)
+        say(checkup, FINE, "shim", "%s: a bind to port 0 under it got %s", shim, said);
+    else if (code == 2)
+        say(checkup, MEND, "shim", "%s does not load: %s; install it for this libc, or name another in FREEPORT_SHIM",
+            shim, *said ? said : "LD_PRELOAD is ignored");
+    else
+        say(checkup, MEND, "shim", "%s: a bind to port 0 under it failed: %s; see the lines below", shim, said);
+}
+
+/* The segment. */
+
+static void check_segment(struct checkup *checkup) {
+    const struct fp_segment_facts *facts = &checkup->fp->facts;
+    say(checkup, facts->replaced ? NOTE : FINE, "segment", "%s, of user %u, mode %04o%s", facts->name,
+        (unsigned)facts->owner, (unsigned)facts->mode & 07777,
+        facts->replaced ? "; it was damaged, and has been replaced" : "");
+}
+
+/* The range. */
+
+static bool read_line(const char *path, char *text, int size) {
+    FILE *file = fopen(path, "re");
+    bool read = file && fgets(text, size, file);
+    if (file)
+        fclose(file);
+    text[read ? strcspn(text, "\n") : 0] = 0;
+    return read;
+}
+
+/* An outgoing connection may take any port of the kernel's own range that is not reserved. */
+static void check_local_range(struct checkup *checkup) {
+    const struct fp_settings *settings = checkup->settings;
+    struct fp_portset local = {0}, reserved = {0}, ours = settings->ranges[FP_TCP].ports;
+    char reserved_text[4096];
+    uint16_t from, to;
+    cli_local_ports(&from, &to);
+    fp_portset_add(&local, from, to);
+    if (read_line("/proc/sys/net/ipv4/ip_local_reserved_ports", reserved_text, sizeof reserved_text) && *reserved_text)
+        fp_portset_parse(&reserved, reserved_text);
+    for (unsigned word = 0; word < FP_WORDS; word++) {
+        ours.words[word] |= settings->ranges[FP_UDP].ports.words[word];
+        local.words[word] &= ~reserved.words[word];
+    }
+    struct fp_portset both = common(&ours, &local);
+    char *range = cli_ports(&ours);
+    if (fp_portset_empty(&both)) {
+        say(checkup, FINE, "range", "%s: clear of the kernel's own ports, %u-%u", range, from, to);
+    } else {
+        char *overlap = cli_ports(&both);
+        say(checkup, MEND, "range",
+            "%s: an outgoing connection may take %s, of the kernel's own ports %u-%u; stay below %u, or: sysctl -w "
+            "net.ipv4.ip_local_reserved_ports=%s%s%s",
+            range, overlap, from, to, from, reserved_text, *reserved_text ? "," : "", overlap);
+        free(overlap);
+    }
+    free(range);
+}
+
+static bool may_bind_privileged(void) {
+    unsigned long long effective = 0;
+    char line[128];
+    FILE *file = fopen("/proc/self/status", "re");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "CapEff: %llx", &effective) == 1)
+            break;
+    if (file)
+        fclose(file);
+    return (effective >> 10) & 1; /* CAP_NET_BIND_SERVICE */
+}
+
+static void check_privileged(struct checkup *checkup) {
+    unsigned first = 1024;
+    char text[32];
+    struct fp_portset low = {0};
+    if (read_line("/proc/sys/net/ipv4/ip_unprivileged_port_start", text, sizeof text))
+        first = (unsigned)strtoul(text, NULL, 10);
+    if (first > 1)
+        fp_portset_add(&low, 1, (uint16_t)(first - 1));
+    for (unsigned i = 0; i < FP_PROTOCOLS; i++) {
+        struct fp_portset hit = common(&low, &checkup->settings->ranges[i].ports);
+        if (fp_portset_empty(&hit) || may_bind_privileged())
+            continue;
+        unsigned lowest = 1;
+        while (!fp_portset_has(&hit, (uint16_t)lowest))
+            lowest++;
+        say(checkup, MEND, "privileged",
+            "%s %s begins below port %u, which only root binds; begin there, or: sysctl -w "
+            "net.ipv4.ip_unprivileged_port_start=%u",
+            protocol_names[i], checkup->settings->range[i], first, lowest);
+    }
+}
+
+/* A sentinel inside the range is none; the settings have left it out. So they are read again, beside a port 1 alone. */
+static const char *sentinels_alone(const char *variable, void *context) {
+    if (strcmp(variable, "FREEPORT_TCP") == 0 || strcmp(variable, "FREEPORT_UDP") == 0)
+        return "1";
+    return strcmp(variable, "FREEPORT_SENTINELS") == 0 ? context : NULL;
+}
+
+static void in_silence(const struct fp_settings *settings, const char *variable, const char *value,
+                       const char *expected, void *context) {
+    (void)settings;
+    (void)variable;
+    (void)value;
+    (void)expected;
+    (void)context;
+}
+
+static void check_sentinels(struct checkup *checkup, const struct cli_call *call) {
+    enum cli_origin origin;
+    struct fp_settings said = {0};
+    const char *given = cli_given(call, "FREEPORT_SENTINELS", &origin);
+    if (!given)
+        return;
+    char *text = cli_need(strdup(given));
+    fp_settings_read(&said, sentinels_alone, in_silence, text);
+    free(text);
+    for (unsigned i = 0; i < FP_PROTOCOLS; i++) {
+        struct fp_portset inside = common(&said.named[i], &checkup->settings->ranges[i].ports);
+        if (fp_portset_empty(&inside))
+            continue;
+        char *ports = cli_ports(&inside);
+        say(checkup, MEND, "sentinels", "%s/%s: inside the range, whose ports are never replaced; leave them out of it",
+            ports, protocol_names[i]);
+        free(ports);
+    }
+}
+
+/* Who is there already. */
+
+enum { MOST_EXAMPLES = 3 };
+
+/* Whether somebody has the port whom the table does not know. */
+static bool is_taken(const struct checkup *checkup, const struct cli_socket *socket) {
+    unsigned index = cli_protocol_index(socket->protocol);
+    return fp_portset_has(&checkup->settings->ranges[index].ports, socket->port) &&
+           fp_entry_owner(checkup->fp->segment, index, socket->port) == 0;
+}
+
+static void check_busy(struct checkup *checkup, struct cli_sockets *sockets, enum freeport_protocol protocol) {
+    const struct fp_portset *range = &checkup->settings->ranges[cli_protocol_index(protocol)].ports;
+    struct fp_portset taken = {0};
+    char examples[256] = "";
+    size_t count;
+    const struct cli_socket *all = cli_sockets_all(sockets, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (all[i].protocol != protocol || !is_taken(checkup, &all[i]) || fp_portset_has(&taken, all[i].port))
+            continue;
+        fp_portset_add(&taken, all[i].port, all[i].port);
+        if (size_of(&taken) > MOST_EXAMPLES)
+            continue;
+        pid_t holder = cli_socket_holder(sockets, &all[i]);
+        char *command = holder ? cli_command_of(holder) : NULL;
+        size_t length = strlen(examples);
+        snprintf(examples + length, sizeof examples - length, "%s%u (%s)", length ? ", " : "", all[i].port,
+                 command ? command : "another user's");
+        free(command);
+    }
+    unsigned busy = size_of(&taken), size = size_of(range);
+    const char *name = cli_protocol_name(protocol), *text = checkup->settings->range[cli_protocol_index(protocol)];
+    if (size == 0)
+        return;
+    if (busy == 0)
+        say(checkup, FINE, "busy", "%s %s: no port is in use by a stranger", name, text);
+    else
+        say(checkup, busy == size ? MEND : NOTE, "busy", "%s %s: %u of %u ports are in use by strangers: %s%s; %s",
+            name, text, busy, size, examples, busy > MOST_EXAMPLES ? ", ..." : "",
+            busy == size ? "choose another range" : "they are passed over");
+}
+
+/* The program. */
+
+static void check_program(struct checkup *checkup, const char *command) {
+    struct cli_program program;
+    cli_look_at(command, &program);
+    if (!program.path[0])
+        say(checkup, MEND, "program", "%s: there is none that can be run; name it by its path, or see PATH", command);
+    else if (program.obstacle)
+        say(checkup, MEND, "program", "%s: %s; %s", program.what, program.obstacle, program.remedy);
+    else
+        say(checkup, FINE, "program", "%s", program.what);
+}
+
+static int check(struct cli_call *call, struct checkup *checkup) {
+    struct cli_sockets *sockets = cli_sockets_read();
+    check_config(checkup, call);
+    check_segment(checkup);
+    check_shim(checkup);
+    check_local_range(checkup);
+    check_privileged(checkup);
+    check_sentinels(checkup, call);
+    check_busy(checkup, sockets, FREEPORT_TCP);
+    check_busy(checkup, sockets, FREEPORT_UDP);
+    if (call->operands > 0)
+        check_program(checkup, call->operand[0]);
+    cli_sockets_free(sockets);
+    return checkup->trouble ? CLI_FAILED : CLI_OK;
+}
+
+static int doctor(struct cli_call *call) {
+    struct fp_settings settings;
+    struct checkup checkup = {.settings = &settings};
+    if (!cli_settings(call, &settings, NULL))
+        return CLI_USAGE;
+    int code = cli_open(&settings, true, &checkup.fp);
+    if (code == CLI_OK)
+        code = check(call, &checkup);
+    cli_close(checkup.fp);
+    return code;
+}
+
+const struct cli_verb cli_doctor = {
+    .name = "doctor",
+    .synopsis = "[options] [COMMAND]",
+    .summary = "Looks over the host, the range and a program, and says what to do.",
+    .options = options,
+    .inherited = inherited,
+    .notes = "A line a finding: ok; note, which is good to know; mend, with what mends it.\n"
+             "COMMAND is looked at, not run.\n"
+             "Exit: 0 nothing to mend, 1 something, 2 usage, 5 segment can't be used.\n",
+    .command = true,
+    .run = doctor,
+};
+
+static const struct cli_option no_options[] = {CLI_HELP_OPTION, CLI_END_OF_OPTIONS};
+static const char *const probes[] = {"FREEPORT_TCP", "FREEPORT_UDP", NULL};
+
+const struct cli_verb cli_probe = {
+    .name = CLI_PROBE,
+    .synopsis = "",
+    .summary = NULL,
+    .options = no_options,
+    .inherited = probes,
+    .run = probe,
+};

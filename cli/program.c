@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A look at a program before it is started: what LD_PRELOAD does not reach, its file tells. A script counts as its
+ * interpreter. What can't be read or understood is the kernel's to judge, and nothing is said about it.
+ */
+#include "cli.h"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#define ANOTHER_WAY                                                                                                    \
+    "let it take its port from the environment (freeport run --export PORT=8080) or as an argument (freeport get)"
+
+enum { MOST_INTERPRETERS = 5, MOST_HEADERS = 64, HEAD_BYTES = 256, NOTE_BYTES = 4096 };
+
+#if __SIZEOF_POINTER__ == 8
+enum { OWN_CLASS = ELFCLASS64 };
+typedef Elf64_Ehdr elf_header;
+typedef Elf64_Phdr elf_segment;
+typedef Elf64_Nhdr elf_note;
+#define OWN_BITS "64"
+#define OTHER_BITS "32"
+#else
+enum { OWN_CLASS = ELFCLASS32 };
+typedef Elf32_Ehdr elf_header;
+typedef Elf32_Phdr elf_segment;
+typedef Elf32_Nhdr elf_note;
+#define OWN_BITS "32"
+#define OTHER_BITS "64"
+#endif
+
+/* Along PATH. */
+
+static bool executable(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0;
+}
+
+static bool find(const char *command, char path[static CLI_PATH_BYTES]) {
+    path[0] = 0;
+    if (strchr(command, '/'))
+        return executable(command) && snprintf(path, CLI_PATH_BYTES, "%s", command) < CLI_PATH_BYTES;
+    const char *places = getenv("PATH");
+    for (places = places ? places : "/bin:/usr/bin"; *command; places++) {
+        size_t length = strcspn(places, ":");
+        char candidate[CLI_PATH_BYTES];
+        int written =
+            snprintf(candidate, sizeof candidate, "%.*s%s%s", (int)length, places, length ? "/" : "", command);
+        if (written < CLI_PATH_BYTES && executable(candidate)) {
+            memcpy(path, candidate, (size_t)written + 1);
+            return true;
+        }
+        places += length;
+        if (!*places)
+            break;
+    }
+    return false;
+}
+
+/* Scripts. */
+
+/* The next word, cut off; NULL where there is none. */
+static char *word(char **text) {
+    char *begin = *text + strspn(*text, " \t");
+    char *end = begin + strcspn(begin, " \t\n");
+    if (end == begin)
+        return NULL;
+    *text = *end ? end + 1 : end;
+    *end = 0;
+    return begin;
+}
+
+/* From the line behind "#!" to its interpreter; behind env(1), to the program that env starts. */
+static bool interpreter_of(char *line, char path[static CLI_PATH_BYTES]) {
+    line[strcspn(line, "\n")] = 0;
+    char *interpreter = word(&line);
+    if (!interpreter || !find(interpreter, path))
+        return false;
+    const char *name = strrchr(interpreter, '/');
+    if (strcmp(name ? name + 1 : interpreter, "env") != 0)
+        return true;
+    const char *next;
+    while ((next = word(&line)))
+        if (next[0] != '-' && !strchr(next, '='))
+            return find(next, path);
+    return true;
+}
+
+/* ELF, of our own word size. */
+
+struct image {
+    int fd;
+    elf_header header;
+    elf_segment segments[MOST_HEADERS];
+    unsigned count;
+};
+
+static bool read_at(int fd, void *out, size_t size, uint64_t offset) {
+    return pread(fd, out, size, (off_t)offset) == (ssize_t)size;
+}
+
+static bool read_image(struct image *image) {
+    if (!read_at(image->fd, &image->header, sizeof image->header, 0) ||
+        image->header.e_phentsize != sizeof image->segments[0])
+        return false;
+    image->count = image->header.e_phnum < MOST_HEADERS ? image->header.e_phnum : MOST_HEADERS;
+    return read_at(image->fd, image->segments, image->count * sizeof image->segments[0], image->header.e_phoff);
+}
+
+static const elf_segment *segment_of(const struct image *image, uint32_t type) {
+    for (unsigned i = 0; i < image->count; i++)
+        if (image->segments[i].p_type == type)
+            return &image->segments[i];
+    return NULL;
+}
+
+/* Go's linker leaves a note of owner "Go" and type 4, its build id. */
+static bool go_note(const struct image *image, const elf_segment *segment) {
+    _Alignas(elf_note) char notes[NOTE_BYTES];
+    size_t size = segment->p_filesz < sizeof notes ? segment->p_filesz : sizeof notes, at = 0;
+    if (!read_at(image->fd, notes, size, segment->p_offset))
+        return false;
+    while (at + sizeof(elf_note) + 4 <= size) {
+        elf_note note;
+        memcpy(&note, notes + at, sizeof note);
+        at += sizeof note;
+        if (note.n_namesz == 4 && note.n_type == 4 && memcmp(notes + at, "Go\0", 4) == 0)
+            return true;
+        at += ((size_t)note.n_namesz + 3) / 4 * 4 + ((size_t)note.n_descsz + 3) / 4 * 4;
+    }
+    return false;
+}
+
+static bool is_go(const struct image *image) {
+    for (unsigned i = 0; i < image->count; i++)
+        if (image->segments[i].p_type == PT_NOTE && go_note(image, &image->segments[i]))
+            return true;
+    return false;
+}
+
+static bool is_musl(const struct image *image, const elf_segment *segment) {
+    char loader[HEAD_BYTES] = "";
+    size_t size = segment->p_filesz < sizeof loader ? segment->p_filesz : sizeof loader - 1;
+    return read_at(image->fd, loader, size, segment->p_offset) && strstr(loader, "/ld-musl-");
+}
+
+/* The dynamic loader itself, which can be called by hand, has no interpreter either. */
+static bool is_loader(const char *path) {
+    const char *name = strrchr(path, '/');
+    return strncmp(name ? name + 1 : path, "ld-", 3) == 0 || strncmp(name ? name + 1 : path, "ld.so", 5) == 0;
+}
+
+static void look_at_image(struct cli_program *program, int fd, const unsigned char *head) {
+    struct image image = {.fd = fd};
+    program->remedy = ANOTHER_WAY;
+    if (head[EI_CLASS] != OWN_CLASS) {
+        program->obstacle = "a " OTHER_BITS "-bit program, and the shim is a " OWN_BITS "-bit one";
+        return;
+    }
+    if (!read_image(&image))
+        return;
+    const elf_segment *interpreter = segment_of(&image, PT_INTERP);
+    if (is_go(&image)) {
+        program->obstacle = "a Go program, which calls the kernel itself and not libc";
+    } else if (!interpreter && !is_loader(program->what)) {
+        program->obstacle = "a static program, into which nothing can be loaded";
+    } else if (interpreter && is_musl(&image, interpreter)) {
+        program->obstacle = "a program of musl libc, and the shim is one of glibc";
+        program->refuses = true;
+    }
+}
+
+/* Rights. */
+
+static bool gains_rights(const char *path, const struct stat *st) {
+    struct statvfs fs;
+    bool set_id = ((st->st_mode & S_ISUID) && st->st_uid != getuid()) ||
+                  ((st->st_mode & S_ISGID) && (st->st_mode & S_IXGRP) && st->st_gid != getgid());
+    if (!set_id && (getuid() == 0 || getxattr(path, "security.capability", NULL, 0) <= 0))
+        return false;
+    return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 && statvfs(path, &fs) == 0 && !(fs.f_flag & ST_NOSUID);
+}
+
+static void look_at_rights(struct cli_program *program) {
+    struct stat st;
+    if (stat(program->what, &st) != 0 || !gains_rights(program->what, &st))
+        return;
+    if (st.st_mode & (S_ISUID | S_ISGID))
+        program->obstacle = "a set-user-ID or set-group-ID program, for which LD_PRELOAD is ignored";
+    else
+        program->obstacle = "a program with file capabilities, for which LD_PRELOAD is ignored";
+    program->remedy = "run it as the user that it becomes, or run a copy, which has no such rights";
+}
+
+/* One step: true where it is a script, whose interpreter is to be looked at next. */
+static bool look_once(struct cli_program *program) {
+    char head[HEAD_BYTES] = "";
+    bool script = false;
+    int fd = open(program->what, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd >= 0 ? pread(fd, head, sizeof head - 1, 0) : -1;
+    if (length > 2 && memcmp(head, "#!", 2) == 0)
+        script = interpreter_of(head + 2, program->what);
+    else if (length > EI_CLASS && memcmp(head, ELFMAG, SELFMAG) == 0)
+        look_at_image(program, fd, (const unsigned char *)head);
+    if (fd >= 0)
+        close(fd);
+    return script;
+}
+
+void cli_look_at(const char *command, struct cli_program *program) {
+    program->obstacle = program->remedy = NULL;
+    program->refuses = false;
+    program->what[0] = 0;
+    if (!find(command, program->path))
+        return;
+    memcpy(program->what, program->path, sizeof program->what);
+    for (int i = 0; i < MOST_INTERPRETERS && look_once(program); i++)
+        ;
+    if (!program->obstacle)
+        look_at_rights(program);
+}

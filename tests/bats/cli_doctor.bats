@@ -1,0 +1,162 @@
+# shellcheck shell=bats disable=SC2016,SC2030,SC2031
+# SPDX-License-Identifier: MIT
+# freeport doctor: what is wrong with the host, the range or a program, and what mends it.
+
+load helper
+load cli
+
+# finding WHAT: the lines about it, without the padding.
+finding() { sed -nE "s/^(ok|note|mend) +$1 +/\1 /p" <<<"$output"; }
+
+# in_network COMMAND...: in a network namespace of its own, where sysctl concerns nobody else.
+in_network() { unshare --net -- bash -ec 'ip link set lo up; "$@"' bash "$@"; }
+
+# As in_network, after a sysctl: NAME VALUE.
+doctor_with() {
+    local name=$1 value=$2
+    shift 2
+    in_network bash -ec 'echo "$2" >"/proc/sys/net/ipv4/$1"; shift 2; exec "$@"' bash "$name" "$value" \
+        env ${FREEPORT_SANITIZER_RUNTIME:+LD_PRELOAD="$FREEPORT_SANITIZER_RUNTIME"} ASAN_OPTIONS=detect_leaks=0 \
+        "$FREEPORT_CLI" doctor "$@"
+}
+
+@test "all well: 0, a line a finding" {
+    range=$(own_range)
+    run -0 freeport doctor --tcp "$range" --udp "$range" /bin/sh
+    assert_line --index 0 "ok    config     none"
+    assert_equal "$(finding segment)" "ok $TEST_SEGMENT, of user $UID, mode 0600"
+    assert_equal "$(finding shim)" "ok $FREEPORT_SHIM: a bind to port 0 under it got tcp ${range%-*}"
+    assert_equal "$(finding range)" "ok $range: clear of the kernel's own ports, $(tr '\t' - \
+        </proc/sys/net/ipv4/ip_local_port_range)"
+    assert_equal "$(finding busy)" "ok tcp $range: no port is in use by a stranger
+ok udp $range: no port is in use by a stranger"
+    assert_equal "$(finding program)" "ok /bin/sh"
+    assert_equal "${#lines[@]}" 7
+}
+
+@test "what it has tried leaves nothing behind" {
+    range=$(own_range)
+    freeport doctor --tcp "$range"
+    assert_equal "$(freeport list -n | wc -l)" 0
+}
+
+@test "config: which file and section" {
+    config '[web]' "tcp = $(own_range)"
+    run -0 freeport doctor --config "$CONFIG" --name web
+    assert_line --index 0 "ok    config     $CONFIG [web]"
+    FREEPORT_CONFIG=$CONFIG run -0 freeport doctor --tcp "$(own_range)"
+    assert_line --index 0 "ok    config     $CONFIG, which has no section [default]"
+}
+
+@test "shim: one that does not load, or is not there" {
+    [[ -z ${FREEPORT_SANITIZER_RUNTIME:-} ]] || skip "the sanitizer's runtime is in LD_PRELOAD"
+    echo broken >"$BATS_TEST_TMPDIR/libfreeport_shim.so"
+    FREEPORT_SHIM=$BATS_TEST_TMPDIR/libfreeport_shim.so run -1 freeport doctor
+    assert_equal "$(finding shim | cut -d: -f1-4)" "mend $BATS_TEST_TMPDIR/libfreeport_shim.so does not load: ERROR: \
+ld.so: object '$BATS_TEST_TMPDIR/libfreeport_shim.so' from LD_PRELOAD cannot be preloaded (file too short)"
+    assert_output --partial "; install it for this libc, or name another in FREEPORT_SHIM"
+    FREEPORT_SHIM=/none/such.so run -1 freeport doctor
+    assert_line "freeport: FREEPORT_SHIM: '/none/such.so': expected the path of libfreeport_shim.so"
+    assert_equal "$(finding shim)" "mend libfreeport_shim.so can't be used; see above"
+}
+
+@test "shim: no port to be had" {
+    one=$(own_range 1)
+    one=${one%-*}
+    background stranger /usr/bin/python3 -uc "$LISTEN" "$one"
+    wait_lines "$BATS_TEST_TMPDIR/stranger.log" 1
+    run -1 freeport doctor --tcp "$one"
+    assert_equal "$(finding shim | sed 's/failed: .*/failed/')" \
+        "mend $FREEPORT_SHIM: a bind to port 0 under it failed"
+    assert_equal "$(finding busy)" "mend tcp $one: 1 of 1 ports are in use by strangers: $one (python3); choose another \
+range"
+}
+
+@test "segment: one that was damaged has been replaced; 5 for one that can't be used" {
+    run -0 freeport doctor --tcp "$(own_range)"
+    printf '\377' | dd of="/dev/shm$TEST_SEGMENT" bs=1 seek=0 conv=notrunc status=none
+    run freeport doctor --tcp "$(own_range)"
+    if [[ $status == 0 ]]; then
+        assert_equal "$(finding segment)" "note $TEST_SEGMENT, of user $UID, mode 0600; it was damaged, and has been \
+replaced"
+    else
+        assert_equal "$status" 5
+    fi
+    printf 'freeport\377\377\377\377%0200d' 0 >"/dev/shm$TEST_SEGMENT"
+    run -5 freeport doctor
+    assert_output "freeport: segment $TEST_SEGMENT: no freeport segment, or one of another version; FREEPORT_SEGMENT \
+names another"
+}
+
+@test "range: the kernel's own ports, and the sysctl line that keeps it clear of them" {
+    ((UID == 0)) || skip "only root has network namespaces"
+    run -1 doctor_with ip_local_port_range "32000 33000" --tcp 31000-32010,32020 --udp 32999-34000
+    assert_equal "$(finding range)" "mend 31000-32010,32020,32999-34000: an outgoing connection may take \
+32000-32010,32020,32999-33000, of the kernel's own ports 32000-33000; stay below 32000, or: sysctl -w \
+net.ipv4.ip_local_reserved_ports=32000-32010,32020,32999-33000"
+    run -1 doctor_with ip_local_reserved_ports 40000,32768-32769 --tcp 32767-32770
+    assert_output --partial "may take 32770, of the kernel's own ports 32768-60999; stay below 32768, or: sysctl -w \
+net.ipv4.ip_local_reserved_ports=32768-32769,40000,32770"
+}
+
+@test "range: the sysctl line, as it stands, mends it" {
+    ((UID == 0)) || skip "only root has network namespaces"
+    in_network env ${FREEPORT_SANITIZER_RUNTIME:+LD_PRELOAD="$FREEPORT_SANITIZER_RUNTIME"} \
+        ASAN_OPTIONS=detect_leaks=0 bash -c '
+        line=$("$0" doctor --tcp 40000-40010,50000 | grep -o "sysctl -w .*") && sysctl() { echo "${2#*=}" \
+            >/proc/sys/net/ipv4/ip_local_reserved_ports; } && eval "$line" && "$0" doctor --tcp 40000-40010,50000' \
+        "$FREEPORT_CLI"
+}
+
+@test "privileged ports, for everyone but who may bind them" {
+    ((UID == 0)) || skip "only root has network namespaces"
+    run -0 in_network "$FREEPORT_CLI" doctor --tcp 1000-1030
+    assert_equal "$(finding privileged)" ""
+    run -1 in_network setpriv --bounding-set -net_bind_service --inh-caps -net_bind_service \
+        env ASAN_OPTIONS=detect_leaks=0 "$FREEPORT_CLI" doctor --tcp 1000-1030
+    assert_equal "$(finding privileged)" "mend tcp 1000-1030 begins below port 1024, which only root binds; begin there, \
+or: sysctl -w net.ipv4.ip_unprivileged_port_start=1000"
+}
+
+@test "sentinels inside the range, which are none" {
+    run -1 freeport doctor --tcp 20000-20100 --sentinels 20050,8080,20060-20061/udp
+    assert_equal "$(finding sentinels)" "mend 20050/tcp: inside the range, whose ports are never replaced; leave them \
+out of it"
+    run -0 freeport doctor --tcp "$(own_range)" --sentinels 8080,all
+    assert_equal "$(finding sentinels)" ""
+}
+
+@test "busy: strangers in the range, by number and name; one's own do not count" {
+    range=$(own_range)
+    read -r one two three four five < <(range_ports "$range" 0 5)
+    background stranger /usr/bin/python3 -uc "$LISTEN" "$one" "$two" "$three" "$four" "$five/udp"
+    wait_lines "$BATS_TEST_TMPDIR/stranger.log" 1
+    run -0 freeport doctor --tcp "$range" --udp "$range"
+    assert_equal "$(finding busy)" "note tcp $range: 4 of 100 ports are in use by strangers: $one (python3), $two \
+(python3), $three (python3), ...; they are passed over
+note udp $range: 1 of 100 ports are in use by strangers: $five (python3); they are passed over"
+    range=$(own_range)
+    FREEPORT_TCP=$range shim_background own /usr/bin/python3 -uc "$LISTEN" 0
+    wait_lines "$BATS_TEST_TMPDIR/own.log" 1
+    run -0 freeport doctor --tcp "$range"
+    assert_equal "$(finding busy)" "ok tcp $range: no port is in use by a stranger"
+}
+
+@test "program: one that there is not" {
+    run -1 freeport doctor --tcp "$(own_range)" "$BATS_TEST_TMPDIR/none"
+    assert_equal "$(finding program)" "mend $BATS_TEST_TMPDIR/none: there is none that can be run; name it by its path, \
+or see PATH"
+}
+
+@test "a name of a program can't break the lines" {
+    cp /bin/true "$BATS_TEST_TMPDIR/"$'a\nmend x\e[2J'
+    run -0 freeport doctor --tcp "$(own_range)" "$BATS_TEST_TMPDIR/"$'a\nmend x\e[2J'
+    assert_equal "$(finding program)" "ok $BATS_TEST_TMPDIR/a\x0amend x\x1b[2J"
+}
+
+@test "a bad value is a usage error" {
+    run -2 freeport doctor --tcp x
+    assert_output --partial "freeport: --tcp: 'x': expected FROM-TO"
+    run -2 freeport doctor --fly
+    assert_output "freeport: doctor: --fly: expected an option of this verb; see freeport doctor --help"
+}

@@ -1,0 +1,118 @@
+# shellcheck shell=bats disable=SC2016,SC2030,SC2031
+# SPDX-License-Identifier: MIT
+# A look at the program before it is started: where the shim can't work, one line says so and what to do, and the
+# program runs all the same.
+
+load helper
+load cli
+
+ANOTHER_WAY="let it take its port from the environment (freeport run --export PORT=8080) or as an argument (freeport get)"
+STATIC="a static program, into which nothing can be loaded; $ANOTHER_WAY"
+GO="a Go program, which calls the kernel itself and not libc; $ANOTHER_WAY"
+MUSL="a program of musl libc, and the shim is one of glibc; $ANOTHER_WAY"
+
+# told PROGRAM ARGUMENT...: what freeport run says before it starts the program.
+told() { freeport run "$@" 2>&1 >/dev/null </dev/null | grep '^freeport: .*not covered'; }
+
+# looked PROGRAM: the same of freeport doctor, which does not start it.
+looked() { freeport doctor "$1" | sed -n 's/^mend  program *//p'; }
+
+@test "a static program" {
+    run -0 freeport run "$FREEPORT_PROGRAMS/fpsock_static" tcp4 bind 127.0.0.1 0
+    assert_line --index 0 "freeport: $FREEPORT_PROGRAMS/fpsock_static: not covered: $STATIC"
+    assert_line --index 1 ok
+    assert_equal "${#lines[@]}" 2
+}
+
+@test "a Go program, although it may have an interpreter" {
+    assert_equal "$(told "$FREEPORT_PROGRAMS/fpsock_go")" "freeport: $FREEPORT_PROGRAMS/fpsock_go: not covered: $GO"
+}
+
+@test "a program of musl libc, which would not even start with the shim" {
+    echo 'int puts(const char *); int main(void) { return puts("started") < 0; }' >"$BATS_TEST_TMPDIR/program.c"
+    musl-gcc -o "$BATS_TEST_TMPDIR/program" "$BATS_TEST_TMPDIR/program.c"
+    [[ -z ${FREEPORT_SANITIZER_RUNTIME:-} ]] || skip "a sanitizer's runtime is in LD_PRELOAD, which musl does not load"
+    run -0 freeport run "$BATS_TEST_TMPDIR/program"
+    assert_output "freeport: $BATS_TEST_TMPDIR/program: not covered: $MUSL
+started"
+    run -0 env LD_PRELOAD="$FREEPORT_SHIM" "$FREEPORT_CLI" run "$BATS_TEST_TMPDIR/program"
+    assert_line started
+}
+
+@test "a program of the other word size" {
+    case $(getconf LONG_BIT) in
+        64) class='\x01' bits="32-bit program, and the shim is a 64" ;;
+        *) class='\x02' bits="64-bit program, and the shim is a 32" ;;
+    esac
+    printf '\x7fELF%b\x01\x01%057d' "$class" 0 >"$BATS_TEST_TMPDIR/program"
+    chmod +x "$BATS_TEST_TMPDIR/program"
+    assert_equal "$(looked "$BATS_TEST_TMPDIR/program")" \
+        "$BATS_TEST_TMPDIR/program: a $bits-bit one; $ANOTHER_WAY"
+}
+
+@test "a set-user-ID program, for everyone but the user that it becomes" {
+    ((UID == 0)) || skip "only root makes files for others"
+    cp /bin/true "$BATS_TEST_TMPDIR/program"
+    chown 4711 "$BATS_TEST_TMPDIR/program"
+    chmod 4755 "$BATS_TEST_TMPDIR/program"
+    assert_equal "$(told "$BATS_TEST_TMPDIR/program")" "freeport: $BATS_TEST_TMPDIR/program: not covered: a set-user-ID \
+or set-group-ID program, for which LD_PRELOAD is ignored; run it as the user that it becomes, or run a copy, which has \
+no such rights"
+    chown 0 "$BATS_TEST_TMPDIR/program"
+    chmod 4755 "$BATS_TEST_TMPDIR/program"
+    assert_equal "$(told "$BATS_TEST_TMPDIR/program")" ""
+    chgrp 4711 "$BATS_TEST_TMPDIR/program"
+    chmod 2755 "$BATS_TEST_TMPDIR/program"
+    assert_equal "$(told "$BATS_TEST_TMPDIR/program" | grep -c set-group-ID)" 1
+}
+
+@test "a program with file capabilities, for everyone but root" {
+    ((UID == 0)) || skip "only root gives capabilities"
+    cp /bin/true "$BATS_TEST_TMPDIR/program"
+    setcap cap_net_bind_service+ep "$BATS_TEST_TMPDIR/program" || skip "no file capabilities here"
+    assert_equal "$(told "$BATS_TEST_TMPDIR/program")" ""
+    chmod -R a+rX "${BATS_RUN_TMPDIR%/*}"/bats-run-* 2>/dev/null || true
+    run setpriv --reuid 4711 --clear-groups "$FREEPORT_CLI" doctor --segment "$TEST_SEGMENT-4711" \
+        "$BATS_TEST_TMPDIR/program"
+    assert_line --partial "a program with file capabilities, for which LD_PRELOAD is ignored; run it as the user that it \
+becomes, or run a copy, which has no such rights"
+}
+
+@test "a script counts as its interpreter, behind env too" {
+    printf '#!%s tcp4\n' "$FREEPORT_PROGRAMS/fpsock_static" >"$BATS_TEST_TMPDIR/script"
+    printf '#!/usr/bin/env -S A=b fpsock_static tcp4\n' >"$BATS_TEST_TMPDIR/by_env"
+    printf '#! %s\n' "$BATS_TEST_TMPDIR/script" >"$BATS_TEST_TMPDIR/twice"
+    printf '#!/bin/sh\n' >"$BATS_TEST_TMPDIR/plain"
+    chmod +x "$BATS_TEST_TMPDIR"/{script,by_env,twice,plain}
+    line="freeport: $FREEPORT_PROGRAMS/fpsock_static: not covered: $STATIC"
+    assert_equal "$(told "$BATS_TEST_TMPDIR/script")" "$line"
+    assert_equal "$(told "$BATS_TEST_TMPDIR/twice")" "$line"
+    assert_equal "$(PATH=$FREEPORT_PROGRAMS:$PATH told "$BATS_TEST_TMPDIR/by_env")" "$line"
+    assert_equal "$(told "$BATS_TEST_TMPDIR/plain")" ""
+}
+
+@test "along PATH, as execvp(3) looks" {
+    mkdir "$BATS_TEST_TMPDIR/one" "$BATS_TEST_TMPDIR/two"
+    : >"$BATS_TEST_TMPDIR/one/program" # can't be run: passed over
+    cp "$FREEPORT_PROGRAMS/fpsock_static" "$BATS_TEST_TMPDIR/two/program"
+    path=$BATS_TEST_TMPDIR/one:$BATS_TEST_TMPDIR/two:$PATH
+    assert_equal "$(PATH=$path told program)" "freeport: $BATS_TEST_TMPDIR/two/program: not covered: $STATIC"
+    cd "$BATS_TEST_TMPDIR/two"
+    assert_equal "$(PATH=:$PATH told program)" "freeport: program: not covered: $STATIC"
+}
+
+@test "nothing is said of a program that is covered, nor with --log quiet, nor of what can't be understood" {
+    assert_equal "$(told true)" ""
+    assert_equal "$(told "$FREEPORT_PROGRAMS/fpsock")" ""
+    assert_equal "$(told --log quiet "$FREEPORT_PROGRAMS/fpsock_static")" ""
+    loader=$(readelf -lW /bin/true | sed -n 's/.*interpreter: \(.*\)]/\1/p')
+    assert_equal "$(told "$loader" /bin/true)" ""
+    printf '\x7fELF' >"$BATS_TEST_TMPDIR/short"
+    head -c 4000 "$FREEPORT_PROGRAMS/fpsock" >"$BATS_TEST_TMPDIR/cut"
+    printf '#!\n' >"$BATS_TEST_TMPDIR/nothing"
+    printf '#!/none/such\n' >"$BATS_TEST_TMPDIR/none"
+    chmod +x "$BATS_TEST_TMPDIR"/{short,cut,nothing,none}
+    for program in short cut nothing none; do
+        assert_equal "$(looked "$BATS_TEST_TMPDIR/$program")" ""
+    done
+}
