@@ -59,7 +59,8 @@ functions() { sed -n 's/^FREEPORT_API .*[ *]\(freeport_[a-z]*\)(.*/\1/p' "$SOURC
     done
     for struct in libfreeport:freeport_config freeport_each:freeport_assignment; do
         declared=$(grep -o "struct ${struct#*:} {[^}]*};" <<<"$header")
-        shown=$(section "${struct%:*}.3" SYNOPSIS | sed 's|/\*.*\*/||' | one_line | grep -o "struct ${struct#*:} {[^}]*};")
+        shown=$(section "${struct%:*}.3" SYNOPSIS | sed 's|/\*.*\*/||' | one_line |
+            grep -o "struct ${struct#*:} {[^}]*};")
         assert_equal "$shown" "$declared"
     done
 }
@@ -126,6 +127,86 @@ PYTHON
             echo "$variable"
         done >"$BATS_TEST_TMPDIR/seen"
     assert [ "$(wc -l <"$BATS_TEST_TMPDIR/seen")" -ge 8 ]
+}
+
+# What freeport(1) says against what the program says of itself.
+
+freeport() { "$FREEPORT_CLI" "$@"; }
+
+# verbs: as the help lists them, between its first two empty lines.
+verbs() { freeport --help | awk '/^$/ { part++ } part == 1 && /^  [a-z]/ { print $1 }'; }
+
+# help_options VERB: as its help has them, and the two that every verb has, sorted.
+help_options() {
+    {
+        freeport "$1" --help | grep -oE '^  -[-A-Za-z]+(, -[-A-Za-z]+)*' | grep -oE -- '-[-A-Za-z]+'
+        printf '%s\n' -h --help
+    } | sort -u
+}
+
+# subsection VERB: of freeport(1).
+subsection() {
+    awk -v heading="## freeport $1" '/^#/ { inside = $0 == heading; next } inside' "$SOURCE/docs/freeport.1.scd"
+}
+
+@test "freeport(1) has every verb and its synopsis" {
+    [[ $(verbs | wc -l) -ge 5 ]]
+    synopsis=$(section freeport.1 SYNOPSIS | tr -d '*_+')
+    for verb in $(verbs); do
+        usage=$(freeport "$verb" --help | sed -n '1s/^Usage: //p')
+        assert_equal "$(grep "^freeport $verb " <<<"$synopsis")" "$usage"
+    done
+    assert_equal "$(sed -n 's/^## freeport //p' "$SOURCE/docs/freeport.1.scd" | sort)" "$(verbs | sort)"
+}
+
+@test "freeport(1) has the options of each verb's help, and no other" {
+    for verb in $(verbs); do
+        assert_equal "$verb: $(subsection "$verb" | terms | grep '^-')" "$verb: $(help_options "$verb")"
+    done
+    assert_equal "$(section freeport.1 "OPTIONS OF EVERY VERB" | terms)" \
+        "$(printf '%s\n' --config --help --segment --version -V -h | sort)"
+}
+
+@test "freeport(1) has the columns and states of list, and no other" {
+    expected=$(freeport list --help | tr -s ' \n' ' ' | sed -n 's/.*Columns: \([A-Z ]*\), and SINCE.*/\1 SINCE/p' |
+        tr ' ' '\n' | sort)
+    assert_equal "$(subsection list | terms | grep -x '[A-Z]*')" "$expected"
+    expected=$(freeport list --help | awk '/^Exit/ { inside = 0 } inside { print $1 } /STATE as/ { inside = 1 }' | sort)
+    assert_equal "$(subsection list | terms | grep -x '[a-z]*')" "$expected"
+}
+
+@test "freeport(1) has every exit code" {
+    codes=$(sed -n '/^enum cli_exit/,/^}/s/.*= \([0-9]*\),.*/\1/p' "$SOURCE/cli/cli.h" | sort)
+    [[ $(wc -l <<<"$codes") -ge 9 ]]
+    assert_equal "$(section freeport.1 "EXIT STATUS" | terms | grep -x '[0-9]*')" "$codes"
+}
+
+@test "freeport.ini(5) has a key for every variable but the name, which is the section" {
+    expected=$(variables | grep -vxE 'FREEPORT_(REPORT_ID|SEGMENT_OWNER|NAME)' | sed 's/FREEPORT_//' |
+        tr '[:upper:]' '[:lower:]')
+    assert_equal "$(section freeport.ini.5 KEYS | terms)" "$(sort <<<"$expected")"
+    # And the program takes these keys, and the file of the example.
+    for key in $expected; do
+        value=$(case $key in
+            tcp | udp | sentinels) echo 20000-20010 ;;
+            *report) echo "$BATS_TEST_TMPDIR/report" ;;
+            report_format) echo json ;;
+            sockname) echo real ;;
+            connect) echo off ;;
+            log) echo info ;;
+            segment) echo /freeport-of-a-test ;;
+            segment_mode) echo 0600 ;;
+            lenient) echo 1 ;;
+            *) echo 7 ;;
+        esac)
+        printf '[default]\n%s = %s\n' "$key" "$value" >"$BATS_TEST_TMPDIR/ini"
+        run -0 freeport env --config "$BATS_TEST_TMPDIR/ini"
+        assert_output --partial "FREEPORT_${key^^}="
+    done
+    section freeport.ini.5 EXAMPLES | awk '/^```/ { inside = !inside; next } inside && !/^\$/' >"$BATS_TEST_TMPDIR/ini"
+    run -0 freeport env --config "$BATS_TEST_TMPDIR/ini" calls
+    assert_output --partial 31000-31999
+    assert_output --partial warn
 }
 
 # The session in the README: its commands and what they print, as they stand there.
