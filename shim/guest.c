@@ -49,13 +49,8 @@ static void complain(const struct fp_settings *settings, const char *variable, c
         return;
     fp_line_text(&line, variable);
     fp_line_text(&line, "=");
-    char shown[201]; /* the line has room for what is expected, too */
-    size_t length = strnlen(value, sizeof shown - 1);
-    for (size_t i = 0; i < length; i++)
-        shown[i] = (char)(value[i] < 0x20 || value[i] > 0x7e ? '?' : value[i]);
-    shown[length] = 0;
-    fp_line_text(&line, shown);
-    fp_line_text(&line, value[length] ? "...: expected " : ": expected ");
+    fp_line_value(&line, value);
+    fp_line_text(&line, ": expected ");
     fp_line_text(&line, expected);
     fp_line_text(&line, "; until it is mended, managed binds fail with EINVAL");
     fp_log_end(&line);

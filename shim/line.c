@@ -23,6 +23,14 @@ void fp_line_text(struct fp_line *line, const char *text) {
         put(line, *text++);
 }
 
+void fp_line_value(struct fp_line *line, const char *value) {
+    enum { SHOWN = 200 }; /* the line has room for what is expected, too */
+    for (unsigned i = 0; i < SHOWN && *value; i++, value++)
+        put(line, (char)(*value < 0x20 || *value > 0x7e ? '?' : *value));
+    if (*value)
+        fp_line_text(line, "...");
+}
+
 static void put_number(struct fp_line *line, uint64_t number, unsigned base) {
     char digits[20];
     unsigned n = 0;

@@ -13,6 +13,8 @@ struct fp_line {
 };
 
 void fp_line_text(struct fp_line *line, const char *text);
+/* What a user has given us, for a message: without what is no text, and cut off where it is long. */
+void fp_line_value(struct fp_line *line, const char *value);
 void fp_line_number(struct fp_line *line, uint64_t number);
 void fp_line_hex(struct fp_line *line, uint64_t number);
 /* A JSON string with its quotes. */

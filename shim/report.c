@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -109,6 +110,25 @@ static void lost(const struct fp_settings *settings, const char *variable, const
     fp_log_end(&line);
 }
 
+/*
+ * Whoever named a file that nobody can write to would wait for a line in vain. Said once: in each process, or before it
+ * was forked, since a server's workers have all the same trouble.
+ */
+static void cant_open(const struct fp_settings *settings, int error) {
+    static atomic_bool said;
+    struct fp_line line;
+    if (atomic_exchange(&said, true) || !fp_log_begin(&line, settings, FP_LOG_ERROR))
+        return;
+    fp_line_text(&line, "FREEPORT_REPORT=");
+    fp_line_value(&line, settings->report);
+    fp_line_text(&line, ": can't be opened: ");
+    fp_line_text(&line, strerrordesc_np(error) ? strerrordesc_np(error) : "unknown error");
+    fp_line_text(&line, "; expected a file that user ");
+    fp_line_number(&line, geteuid());
+    fp_line_text(&line, " may write to, or a FIFO with a reader; what is not reported there is in freeport list");
+    fp_log_end(&line);
+}
+
 static void to_descriptor(const struct fp_settings *settings, const struct fp_line *line) {
     struct stat st;
     /* Programs close descriptors and reuse their numbers: a stranger is never written to. */
@@ -136,7 +156,7 @@ static void to_file(const struct fp_settings *settings, const struct fp_line *li
     struct fp_cancel cancel = fp_cancel_off();
     int fd = open_in_time(settings->report, &timeout_ms);
     if (fd < 0) {
-        lost(settings, "FREEPORT_REPORT", "the file can't be opened, or the FIFO has no reader");
+        cant_open(settings, errno);
     } else {
         if (!fp_line_write(line, fd, timeout_ms))
             lost(settings, "FREEPORT_REPORT", "the file can't be written to");

@@ -286,25 +286,57 @@ $name
     wait_for "$PATIENCE" grep -qaE "tcp 0 $first 127\.0\.0\.1 [0-9]+ default" "$BATS_TEST_TMPDIR/read"
 }
 
-@test "a FIFO that nobody reads delays a bind no longer than FREEPORT_TIMEOUT" {
+# cant_open WHY: the one line on standard error, of a process that binds more than once.
+cant_open() {
+    ((${#stderr_lines[@]} == 1)) || fail "not one line: $stderr"
+    local line="freeport: FREEPORT_REPORT=$FREEPORT_REPORT: can't be opened: $1; expected a file "
+    [[ $stderr == "$line"*"freeport list" ]] || fail "$stderr"
+}
+
+@test "a FIFO that nobody reads delays a bind no longer than FREEPORT_TIMEOUT, and one line says why" {
     mkfifo "$BATS_TEST_TMPDIR/fifo"
     configure FREEPORT_REPORT="$BATS_TEST_TMPDIR/fifo" FREEPORT_TIMEOUT=400
     before=$(milliseconds)
-    run -0 fpsock tcp4 bind 127.0.0.1 0 name
+    run -0 --separate-stderr fpsock tcp4 bind 127.0.0.1 0 name
     took=$(($(milliseconds) - before))
     got ok "127.0.0.1 $first"
     ((took < 4000)) || fail "waited too long: $took ms"
+    cant_open "No such device or address"
 }
 
-@test "a file that can't be written: the bind works, and a warning says so" {
+@test "a file that can't be opened: binds work, and one line for all of a process's says so" {
     configure FREEPORT_REPORT="$BATS_TEST_TMPDIR/no/such/file"
+    run -0 --separate-stderr fpsock tcp4 bind 127.0.0.1 0 udp4 bind 127.0.0.1 0 fork tcp4 bind 127.0.0.1 0 join
+    got ok ok ok
+    cant_open "No such file or directory"
+    configure FREEPORT_LOG=quiet
     run -0 --separate-stderr fpsock tcp4 bind 127.0.0.1 0
     got ok
-    configure FREEPORT_LOG=warn
+    assert_equal "$stderr" ""
+}
+
+@test "root's report, of a server that has become another user: one line that names the user" {
+    ((UID == 0)) || skip "needs root"
+    # In a directory that everybody may look into, unlike the test's own.
+    public=$(mktemp -d)
+    chmod 755 "$public"
+    install -m 644 /dev/null "$public/report"
+    configure FREEPORT_REPORT="$public/report"
+    run -0 --separate-stderr fpsock tcp4 bind 127.0.0.1 0 user 65534 tcp4 bind 127.0.0.1 0 tcp4 bind 127.0.0.1 0
+    reports=$(without_pid "$public/report")
+    rm -r "$public"
+    got ok ok ok
+    cant_open "Permission denied"
+    [[ $stderr == *" user 65534 "* ]] || fail "$stderr"
+    assert_equal "$reports" "tcp 0 $first 127.0.0.1 PID default"
+}
+
+@test "a report's name that is long or no text is shown in part, on one line" {
+    configure FREEPORT_REPORT=$'/no\nsuch/'"$(printf 'a%.0s' {1..3000})"
     run -0 --separate-stderr fpsock tcp4 bind 127.0.0.1 0
     got ok
-    ((${#stderr_lines[@]} == 1)) || fail "not one line: $stderr"
-    [[ $stderr == "freeport: FREEPORT_REPORT: "* ]] || fail "$stderr"
+    ((${#stderr_lines[@]} == 1 && ${#stderr} < 640)) || fail "$stderr"
+    [[ $stderr == "freeport: FREEPORT_REPORT=/no?such/aaa"*"...: can't be opened: "*"freeport list" ]] || fail "$stderr"
 }
 
 @test "a file that may not grow raises no SIGXFSZ" {
@@ -319,6 +351,7 @@ $name
 
 @test "no descriptor to open the file with: the bind works" {
     configure FREEPORT_REPORT="$report"
-    run -0 fpsock tcp4 nofds bind 127.0.0.1 0 name
+    run -0 --separate-stderr fpsock tcp4 nofds bind 127.0.0.1 0 name
     got ok "127.0.0.1 $first"
+    cant_open "Too many open files"
 }

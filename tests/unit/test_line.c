@@ -42,6 +42,22 @@ static void text_is_added_behind_what_is_there(void **state) {
     assert_text(&line, "one two");
 }
 
+static void a_value_is_shown_as_text_and_not_at_any_length(void **state) {
+    (void)state;
+    struct fp_line line = {.length = 0};
+    fp_line_value(&line, "a b~\x1f\n\x7f\xc3\xa4");
+    assert_text(&line, "a b~?????");
+    char value[203], expected[204];
+    for (size_t length = 199; length <= 202; length++) {
+        memset(value, 'v', length);
+        value[length] = 0;
+        snprintf(expected, sizeof expected, "%.200s%s", value, length > 200 ? "..." : "");
+        line.length = 0;
+        fp_line_value(&line, value);
+        assert_text(&line, expected);
+    }
+}
+
 static void assert_number(uint64_t number) {
     char expected[32];
     struct fp_line line = {.length = 0};
@@ -441,6 +457,7 @@ int main(void) {
     alarm(50); /* an endless wait is a failure, too */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_is_added_behind_what_is_there),
+        cmocka_unit_test(a_value_is_shown_as_text_and_not_at_any_length),
         cmocka_unit_test(numbers_read_as_printf_has_them),
         cmocka_unit_test(each_byte_reads_as_json_wants_it),
         cmocka_unit_test(a_line_that_is_full_takes_no_more),
