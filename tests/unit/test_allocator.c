@@ -643,6 +643,39 @@ static void a_bind_inside_of_anothers_try_leaves_the_entry_to_who_has_the_port(v
     close(outer_error >= 0 ? outer_error : inner_error);
 }
 
+static unsigned bind_one(void) {
+    uint16_t port = 0;
+    return bind_fresh(fp, SOCK_STREAM, 0, &port) >= 0 ? port : 0;
+}
+
+static int get_code(void) {
+    uint16_t port;
+    return -freeport_get(fp, FREEPORT_TCP, 1000, &port);
+}
+
+static void inner_get_of_a_child(void) {
+    inner_error = -in_child(get_code);
+}
+
+static void assert_left_over_goes_to_one(void (*inner)(void)) {
+    unsigned left;
+    fp = open_with("30000", NULL, NULL);
+    end(stay(bind_one, &left));
+    assert_int_equal(left, 30000);
+    hook(inner);
+    int outer = bind_fresh(fp, SOCK_STREAM, 0, NULL);
+    assert_null(meanwhile);
+    assert_true((outer >= 0) != (inner_error == 0));
+    close(outer);
+    close_it(NULL);
+}
+
+static void a_get_inside_of_a_bind_of_a_left_over_port_is_not_given_the_same(void **state) {
+    (void)state;
+    assert_left_over_goes_to_one(inner_get);
+    assert_left_over_goes_to_one(inner_get_of_a_child);
+}
+
 /* fork */
 
 static unsigned child_gets_one(void) {
@@ -1139,6 +1172,7 @@ int main(void) {
         TEST(a_get_inside_of_anothers_probe_is_not_given_the_same_port),
         TEST(a_get_inside_of_anothers_probe_of_an_old_port_of_ours_is_not_given_the_same),
         TEST(a_bind_inside_of_anothers_try_leaves_the_entry_to_who_has_the_port),
+        TEST(a_get_inside_of_a_bind_of_a_left_over_port_is_not_given_the_same),
         TEST(a_handle_goes_on_in_a_child_and_what_it_gets_there_is_the_childs),
         TEST(the_parents_reservation_stays_the_parents),
         TEST(bind_refuses_what_it_cannot_bind),
