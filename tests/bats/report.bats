@@ -162,6 +162,30 @@ $name
     assert_equal "$(awk '{ print $3 }' "$report" | paste -sd' ')" " $first $second"
 }
 
+# reports_on TYPE: to a file of a fresh file system of that kind, in a namespace of mounts of its own.
+reports_on() {
+    ((UID == 0)) || skip "needs root"
+    local image=$BATS_TEST_TMPDIR/image directory=$BATS_TEST_TMPDIR/mount
+    local mounted='mount -t "$1" -o loop "$2" "$3"' why
+    mkdir "$directory"
+    truncate -s 320M "$image" # XFS is no smaller; nearly all of it is a hole
+    "mkfs.$1" -q "$image"
+    why=$(unshare --mount sh -c "$mounted" sh "$1" "$image" "$directory" 2>&1) || skip "no $1 on a loop device: $why"
+    configure FREEPORT_REPORT="$directory/report"
+    # A file of yesterday, whose times a write has to change.
+    run -0 timeout "$PATIENCE" unshare --mount sh -c \
+        "$mounted"' && shift 3 && touch -d yesterday "$FREEPORT_REPORT" && env "$@" && cat "$FREEPORT_REPORT"' sh \
+        "$1" "$image" "$directory" LD_PRELOAD="$(preload)" ASAN_OPTIONS=detect_leaks=0 \
+        "$FPSOCK" tcp4 bind 127.0.0.1 0 udp4 bind 127.0.0.1 0
+    assert_equal "$(without_pid <(printf '%s\n' "${lines[@]:2}"))" "tcp 0 $first 127.0.0.1 PID default
+udp 0 $first 127.0.0.1 PID default"
+}
+
+# They have a block to allocate or a time to change for nearly every line: a write that must not wait is never taken.
+@test "a file on XFS" { reports_on xfs; }
+
+@test "a file on btrfs" { reports_on btrfs; }
+
 @test "processes at once write whole lines, all of them" {
     configure FREEPORT_REPORT="$report"
     run -0 fpsock processes 32 tcp4 bind 127.0.0.1 0
