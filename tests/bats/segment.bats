@@ -247,7 +247,7 @@ damage() {
             # With every name's slot in somebody's use, by what it says, none can be had.
             [[ ${lines[0]} == ok || ${lines[0]} == EADDRINUSE ]] || fail "offset $offset: $output"
             [[ ${lines[0]} != ok ]] || assert_in_range "${lines[1]##* }" "$range"
-            refute_output --regexp 'failed|but errno|wrote before'
+            refute_output --regexp 'failed|but errno|wrote around'
         done
     done
 }

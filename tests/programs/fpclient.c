@@ -8,31 +8,23 @@
  *     hello 127.0.0.1 8080
  *
  * Words that only prepare something are silent unless they fail; the others print a line each. All of them are in the
- * table at the end.
+ * table at the end, and in runner.c.
  *
  * Each call is watched: errno has to stay as it was on success; what is handed in stands in read-only memory and ends
  * where the next page can't be read; room for a name ends there too, and nothing before it may change. A message's
  * header has to come back as it was, but for what the kernel writes.
  */
-#include <arpa/inet.h>
-#include <errno.h>
+#include "runner.h"
+
 #include <fcntl.h>
-#include <net/if.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* What recvfrom becomes with _FORTIFY_SOURCE, whether this compiler would make it so or not. */
@@ -42,163 +34,23 @@ ssize_t __recvfrom_chk(int fd, void *data, size_t size, size_t room, int flags, 
 #define recvfrom(fd, data, size, flags, from, length) __recvfrom_chk(fd, data, size, size, flags, from, length)
 #endif
 
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP 262
-#endif
+enum { MOST_MESSAGES = 2048, BACKLOG = 64 };
 
-enum {
-    MARKER = EL3RST, /* what errno is before each call; no socket call fails with it */
-    CANARY = 0xa5,   /* fills the room before a name, and the name's own */
-    MOST_SOCKETS = 16,
-    MOST_MESSAGES = 2048,
-    MOST_DATA = 2048,
-    BACKLOG = 64,
-    NO_ROOM = -1, /* a NULL name */
-};
+/* How the calls from here on are made: as the words said. */
+static struct {
+    bool by_number; /* through syscall(2) */
+    int room;       /* for a name that comes back */
+    long length;    /* of the next address; -1: its own */
+    int family;     /* of the next address; -1: its own */
+} how = {.room = 128, .length = -1, .family = -1};
 
-struct runner {
-    char **words;
-    int sockets[MOST_SOCKETS];
-    unsigned count, current;
-    bool by_number;                 /* through syscall(2) */
-    int room;                       /* for a name that comes back */
-    long length;                    /* of the next address; -1: its own */
-    int family;                     /* of the next address; -1: its own */
-    struct sockaddr_storage sender; /* of the last datagram */
-    socklen_t sender_length;
-};
-
-struct word {
-    const char *name;
-    unsigned arguments;
-    void (*run)(struct runner *runner, char **arguments);
-};
-
-static void die(const char *what) {
-    fprintf(stderr, "fpclient: %s: %s\n", what, strerror(errno));
-    exit(2);
-}
-
-static long number(const char *text) {
-    char *end;
-    long value = strtol(text, &end, 10);
-    if (end == text || *end) {
-        fprintf(stderr, "fpclient: '%s': expected a number\n", text);
-        exit(2);
-    }
-    return value;
-}
-
-/* One write a line. */
-__attribute__((format(printf, 1, 2))) static void say(const char *format, ...) {
-    char line[MOST_DATA + 512];
-    va_list values;
-    va_start(values, format);
-    int length = vsnprintf(line, sizeof line - 1, format, values);
-    va_end(values);
-    line[length++] = '\n';
-    if (write(STDOUT_FILENO, line, (size_t)length) != length)
-        exit(2);
-}
-
-static const char *error_name(int error) {
-    const char *name = strerrorname_np(error);
-    return name ? name : "an unknown error";
-}
-
-/* The line of a call that was made with errno at MARKER, and was to return `expected`. */
-static void say_result(long result, long expected) {
-    int error = errno;
-    if (result < 0)
-        say("%s", error_name(error));
-    else if (error != MARKER)
-        say("ok, but errno became %s", error_name(error));
-    else if (result != expected)
-        say("%ld instead of %ld", result, expected);
-    else
-        say("ok");
-}
-
-/* Memory */
-
-struct memory {
-    unsigned char *base;
-    size_t size; /* of what can be accessed, in whole pages */
-    unsigned char *at;
-};
-
-/* `bytes` of it, which end where the next page can't be read (or up to three bytes before, for alignment). */
-static void *memory_make(struct memory *memory, size_t bytes) {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    memory->size = (bytes + page) / page * page;
-    memory->base = mmap(NULL, memory->size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory->base == MAP_FAILED || mprotect(memory->base + memory->size, page, PROT_NONE) != 0)
-        die("mmap");
-    memset(memory->base, CANARY, memory->size);
-    memory->at = memory->base + ((memory->size - bytes) & ~(size_t)3);
-    return memory->at;
-}
-
-static void memory_seal(const struct memory *memory) {
-    if (mprotect(memory->base, memory->size, PROT_READ) != 0)
-        die("mprotect");
-}
-
-static bool memory_clean_before(const struct memory *memory) {
-    for (const unsigned char *byte = memory->base; byte < memory->at; byte++)
-        if (*byte != CANARY)
-            return false;
-    return true;
-}
-
-static void memory_free(const struct memory *memory) {
-    munmap(memory->base, memory->size + (size_t)sysconf(_SC_PAGESIZE));
-}
+/* Whom the last datagram came from. */
+static struct {
+    struct sockaddr_storage name;
+    socklen_t length;
+} sender;
 
 /* Sockets */
-
-static int current(const struct runner *runner) {
-    return runner->count > 0 ? runner->sockets[runner->current] : -1;
-}
-
-/* The socket becomes the current one; a failure is a line. */
-static void adopt(struct runner *runner, int fd) {
-    if (fd < 0) {
-        say("%s", error_name(errno));
-        return;
-    }
-    if (runner->count == MOST_SOCKETS) {
-        errno = EMFILE;
-        die("sockets");
-    }
-    runner->current = runner->count++;
-    runner->sockets[runner->current] = fd;
-}
-
-static void open_tcp4(struct runner *runner, char **arguments) {
-    (void)arguments;
-    adopt(runner, socket(AF_INET, SOCK_STREAM, 0));
-}
-
-static void open_tcp6(struct runner *runner, char **arguments) {
-    (void)arguments;
-    adopt(runner, socket(AF_INET6, SOCK_STREAM, 0));
-}
-
-static void open_mptcp4(struct runner *runner, char **arguments) {
-    (void)arguments;
-    adopt(runner, socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP));
-}
-
-static void open_udp4(struct runner *runner, char **arguments) {
-    (void)arguments;
-    adopt(runner, socket(AF_INET, SOCK_DGRAM, 0));
-}
-
-static void open_udp6(struct runner *runner, char **arguments) {
-    (void)arguments;
-    adopt(runner, socket(AF_INET6, SOCK_DGRAM, 0));
-}
 
 /* Raw, with the protocol number of UDP: all but a UDP socket. */
 static void open_raw4(struct runner *runner, char **arguments) {
@@ -211,38 +63,9 @@ static void open_unix(struct runner *runner, char **arguments) {
     adopt(runner, socket(AF_UNIX, SOCK_DGRAM, 0));
 }
 
-static void use_socket(struct runner *runner, char **arguments) {
-    runner->current = (unsigned)number(arguments[0]) % MOST_SOCKETS;
-}
-
-static void use_descriptor(struct runner *runner, char **arguments) {
-    adopt(runner, (int)number(arguments[0]));
-}
-
-static void duplicate(struct runner *runner, char **arguments) {
-    (void)arguments;
-    adopt(runner, dup(current(runner)));
-}
-
-static void close_socket(struct runner *runner, char **arguments) {
-    (void)arguments;
-    errno = MARKER;
-    say_result(close(current(runner)), 0);
-}
-
-static void set_option(struct runner *runner, int level, int option, int value) {
-    if (setsockopt(current(runner), level, option, &value, sizeof value) != 0)
-        say("%s", error_name(errno));
-}
-
 static void set_broadcast(struct runner *runner, char **arguments) {
     (void)arguments;
     set_option(runner, SOL_SOCKET, SO_BROADCAST, 1);
-}
-
-static void set_reuseaddr(struct runner *runner, char **arguments) {
-    (void)arguments;
-    set_option(runner, SOL_SOCKET, SO_REUSEADDR, 1);
 }
 
 static void set_both_families(struct runner *runner, char **arguments) {
@@ -264,35 +87,11 @@ static void set_nonblocking(struct runner *runner, char **arguments) {
 
 /* Addresses that are handed in */
 
-/* IPv4, or IPv6 with or without %INTERFACE; returns its length. */
-static socklen_t parse_address(struct sockaddr_storage *address, const char *text, const char *port) {
-    struct sockaddr_in *in = (struct sockaddr_in *)address;
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)address;
-    char host[64], *scope;
-    memset(address, 0, sizeof *address);
-    in->sin_port = htons((uint16_t)number(port)); /* at the same place in both */
-    if (inet_pton(AF_INET, text, &in->sin_addr) == 1) {
-        in->sin_family = AF_INET;
-        return sizeof *in;
-    }
-    snprintf(host, sizeof host, "%s", text);
-    if ((scope = strchr(host, '%')) != NULL) {
-        *scope++ = 0;
-        in6->sin6_scope_id = if_nametoindex(scope);
-    }
-    if (inet_pton(AF_INET6, host, &in6->sin6_addr) == 1) {
-        in6->sin6_family = AF_INET6;
-        return sizeof *in6;
-    }
-    fprintf(stderr, "fpclient: '%s': expected an address\n", text);
-    exit(2);
-}
-
 /*
  * An address and a port, in read-only memory of just the length that was asked for. For the words `null`, `low` and
  * `bad` a pointer that has no address behind it.
  */
-static void *address_in(struct runner *runner, char **arguments, struct memory *memory, socklen_t *length) {
+static void *address_in(char **arguments, struct memory *memory, socklen_t *length) {
     struct {
         struct sockaddr_storage address;
         char beyond[256]; /* longer than any address may be */
@@ -303,28 +102,28 @@ static void *address_in(struct runner *runner, char **arguments, struct memory *
     *length = sizeof(struct sockaddr_in);
     if (!null && !low && !bad)
         *length = parse_address(&whole.address, arguments[0], arguments[1]);
-    if (runner->family >= 0)
-        whole.address.ss_family = (sa_family_t)runner->family;
+    if (how.family >= 0)
+        whole.address.ss_family = (sa_family_t)how.family;
     size_t readable = *length;
-    if (runner->length >= 0) {
-        *length = (socklen_t)runner->length;
+    if (how.length >= 0) {
+        *length = (socklen_t)how.length;
         readable = *length < sizeof whole ? *length : sizeof whole;
     }
-    runner->length = runner->family = -1;
-    void *at = memory_make(memory, readable);
-    memcpy(at, &whole, readable);
-    memory_seal(memory);
+    how.length = how.family = -1;
+    void *at = memory_copy(memory, &whole, readable);
     if (bad)
         return memory->base + memory->size;
     return null ? NULL : low ? (void *)(uintptr_t)16 : at;
 }
 
 static void set_length(struct runner *runner, char **arguments) {
-    runner->length = number(arguments[0]);
+    (void)runner;
+    how.length = number(arguments[0]);
 }
 
 static void set_family(struct runner *runner, char **arguments) {
-    runner->family = (int)number(arguments[0]);
+    (void)runner;
+    how.family = (int)number(arguments[0]);
 }
 
 /* bind, connect */
@@ -332,7 +131,7 @@ static void set_family(struct runner *runner, char **arguments) {
 static void bind_address(struct runner *runner, char **arguments) {
     struct memory memory;
     socklen_t length;
-    void *at = address_in(runner, arguments, &memory, &length);
+    void *at = address_in(arguments, &memory, &length);
     errno = MARKER;
     say_result(bind(current(runner), at, length), 0);
     memory_free(&memory);
@@ -341,10 +140,9 @@ static void bind_address(struct runner *runner, char **arguments) {
 static void connect_address(struct runner *runner, char **arguments) {
     struct memory memory;
     socklen_t length;
-    void *at = address_in(runner, arguments, &memory, &length);
+    void *at = address_in(arguments, &memory, &length);
     errno = MARKER;
-    say_result(runner->by_number ? syscall(SYS_connect, current(runner), at, length)
-                                 : connect(current(runner), at, length),
+    say_result(how.by_number ? syscall(SYS_connect, current(runner), at, length) : connect(current(runner), at, length),
                0);
     memory_free(&memory);
 }
@@ -378,14 +176,14 @@ static void wait_connected(struct runner *runner, char **arguments) {
 static long send_to(const struct runner *runner, const char *text, int flags, const void *at, socklen_t length) {
     size_t size = strlen(text);
     errno = MARKER;
-    return runner->by_number ? syscall(SYS_sendto, current(runner), text, size, flags, at, length)
-                             : sendto(current(runner), text, size, flags, at, length);
+    return how.by_number ? syscall(SYS_sendto, current(runner), text, size, flags, at, length)
+                         : sendto(current(runner), text, size, flags, at, length);
 }
 
 static void sendto_with(struct runner *runner, char **arguments, int flags) {
     struct memory memory;
     socklen_t length;
-    void *at = address_in(runner, arguments, &memory, &length);
+    void *at = address_in(arguments, &memory, &length);
     say_result(send_to(runner, arguments[2], flags, at, length), (long)strlen(arguments[2]));
     memory_free(&memory);
 }
@@ -393,14 +191,14 @@ static void sendto_with(struct runner *runner, char **arguments, int flags) {
 static void sendmsg_with(struct runner *runner, char **arguments, int flags) {
     struct memory name, header;
     socklen_t length;
-    void *at = address_in(runner, arguments, &name, &length);
+    void *at = address_in(arguments, &name, &length);
     struct iovec part = {.iov_base = arguments[2], .iov_len = strlen(arguments[2])};
     struct msghdr *message = memory_make(&header, sizeof *message);
     *message = (struct msghdr){.msg_name = at, .msg_namelen = length, .msg_iov = &part, .msg_iovlen = 1};
     memory_seal(&header);
     errno = MARKER;
-    say_result(runner->by_number ? syscall(SYS_sendmsg, current(runner), message, flags)
-                                 : sendmsg(current(runner), message, flags),
+    say_result(how.by_number ? syscall(SYS_sendmsg, current(runner), message, flags)
+                             : sendmsg(current(runner), message, flags),
                (long)part.iov_len);
     memory_free(&name);
     memory_free(&header);
@@ -428,7 +226,7 @@ static void send_connected(struct runner *runner, char **arguments) {
 
 static void send_without_name(struct runner *runner, char **arguments) {
     char *null[] = {"null", "0", arguments[0]};
-    runner->length = 0;
+    how.length = 0;
     sendmsg_with(runner, null, MSG_NOSIGNAL);
 }
 
@@ -436,8 +234,8 @@ static void send_without_name(struct runner *runner, char **arguments) {
 static void send_null_header(struct runner *runner, char **arguments) {
     const struct msghdr *volatile header = (const struct msghdr *)(uintptr_t)number(arguments[0]);
     errno = MARKER;
-    say_result(
-        runner->by_number ? syscall(SYS_sendmsg, current(runner), header, 0) : sendmsg(current(runner), header, 0), 0);
+    say_result(how.by_number ? syscall(SYS_sendmsg, current(runner), header, 0) : sendmsg(current(runner), header, 0),
+               0);
 }
 
 /* COUNT times ADDRESS PORT TEXT (ADDRESS `null`: no name), as one call: how many were sent, and what of each. */
@@ -453,15 +251,15 @@ static void send_many(struct runner *runner, char **arguments) {
         for (unsigned word = 0; word < 3; word++)
             if (!runner->words[word])
                 exit(2);
-        void *at = address_in(runner, runner->words, &names[i], &length);
+        void *at = address_in(runner->words, &names[i], &length);
         parts[i] = (struct iovec){.iov_base = runner->words[2], .iov_len = strlen(runner->words[2])};
         messages[i] = before[i] = (struct mmsghdr){
             .msg_hdr = {.msg_name = at, .msg_namelen = at ? length : 0, .msg_iov = &parts[i], .msg_iovlen = 1},
             .msg_len = 4711};
     }
     errno = MARKER;
-    long sent = runner->by_number ? syscall(SYS_sendmmsg, current(runner), messages, count, MSG_NOSIGNAL)
-                                  : sendmmsg(current(runner), messages, count, MSG_NOSIGNAL);
+    long sent = how.by_number ? syscall(SYS_sendmmsg, current(runner), messages, count, MSG_NOSIGNAL)
+                              : sendmmsg(current(runner), messages, count, MSG_NOSIGNAL);
     int error = errno;
     for (unsigned i = 0; i < count; i++) {
         unsigned expected = (int)i < sent ? (unsigned)parts[i].iov_len : before[i].msg_len;
@@ -500,8 +298,8 @@ static void send_numbers(struct runner *runner, char **arguments) {
             (struct msghdr){.msg_name = &to, .msg_namelen = length, .msg_iov = &parts[i], .msg_iovlen = 1};
     }
     errno = MARKER;
-    long sent = runner->by_number ? syscall(SYS_sendmmsg, current(runner), messages, (unsigned)count, 0)
-                                  : sendmmsg(current(runner), messages, (unsigned)count, 0);
+    long sent = how.by_number ? syscall(SYS_sendmmsg, current(runner), messages, (unsigned)count, 0)
+                              : sendmmsg(current(runner), messages, (unsigned)count, 0);
     say_result(sent, count);
     free(messages);
     free(parts);
@@ -510,39 +308,6 @@ static void send_numbers(struct runner *runner, char **arguments) {
 
 /* Names that come back */
 
-/* Writes " ADDRESS PORT" (or what else there is) of a name into text. */
-static void describe(char text[static 128], const void *name, int room, socklen_t length) {
-    struct sockaddr_storage address;
-    char host[INET6_ADDRSTRLEN];
-    socklen_t written = room < 0 ? 0 : (socklen_t)room < length ? (socklen_t)room : length;
-    memset(&address, 0, sizeof address);
-    memcpy(&address, name, written < sizeof address ? written : sizeof address);
-    const struct sockaddr_in *in = (struct sockaddr_in *)&address;
-    const struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&address;
-    if (room < 0)
-        text[0] = 0;
-    else if (length > written && written >= 4)
-        snprintf(text, 128, " %u bytes of %u, port %u", written, length, ntohs(in->sin_port));
-    else if (length > written)
-        snprintf(text, 128, " %u bytes of %u", written, length);
-    else if (length == 0)
-        snprintf(text, 128, " no name");
-    else if (address.ss_family == AF_INET && inet_ntop(AF_INET, &in->sin_addr, host, sizeof host))
-        snprintf(text, 128, " %s %u", host, ntohs(in->sin_port));
-    else if (address.ss_family == AF_INET6 && inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host))
-        snprintf(text, 128, " %s %u", host, ntohs(in6->sin6_port));
-    else
-        snprintf(text, 128, " family %u", address.ss_family);
-}
-
-/* What is behind the name in its room, or before it, and was not the kernel's to write. */
-static bool untouched_around(const struct memory *memory, int room, socklen_t length) {
-    for (int i = (int)length; i < room; i++)
-        if (memory->at[i] != CANARY)
-            return false;
-    return memory_clean_before(memory);
-}
-
 enum name_call { OWN_NAME, PEER_NAME, ACCEPT, ACCEPT4 };
 
 static long call_for_name(const struct runner *runner, enum name_call call, void *at, socklen_t *length) {
@@ -550,26 +315,26 @@ static long call_for_name(const struct runner *runner, enum name_call call, void
     errno = MARKER;
     switch (call) {
     case OWN_NAME:
-        return runner->by_number ? syscall(SYS_getsockname, fd, at, length) : getsockname(fd, at, length);
+        return how.by_number ? syscall(SYS_getsockname, fd, at, length) : getsockname(fd, at, length);
     case PEER_NAME:
-        return runner->by_number ? syscall(SYS_getpeername, fd, at, length) : getpeername(fd, at, length);
+        return how.by_number ? syscall(SYS_getpeername, fd, at, length) : getpeername(fd, at, length);
 #ifdef SYS_accept
     case ACCEPT:
-        return runner->by_number ? syscall(SYS_accept, fd, at, length) : accept(fd, at, length);
+        return how.by_number ? syscall(SYS_accept, fd, at, length) : accept(fd, at, length);
 #else
     case ACCEPT:
         return accept(fd, at, length);
 #endif
     default:
-        return runner->by_number ? syscall(SYS_accept4, fd, at, length, SOCK_CLOEXEC)
-                                 : accept4(fd, at, length, SOCK_CLOEXEC);
+        return how.by_number ? syscall(SYS_accept4, fd, at, length, SOCK_CLOEXEC)
+                             : accept4(fd, at, length, SOCK_CLOEXEC);
     }
 }
 
 static void ask_for_name(struct runner *runner, enum name_call call) {
     struct memory memory, length_memory;
-    char text[128];
-    int room = runner->room;
+    char text[MOST_TEXT];
+    int room = how.room;
     void *at = memory_make(&memory, room > 0 ? (size_t)room : 0);
     socklen_t *length = memory_make(&length_memory, sizeof *length);
     *length = (socklen_t)(room < 0 ? 0 : room);
@@ -582,7 +347,7 @@ static void ask_for_name(struct runner *runner, enum name_call call) {
         say("ok, but errno became %s", error_name(error));
     else
         say("%s", text[0] ? text + 1 : "ok");
-    if (!untouched_around(&memory, room, result < 0 ? 0 : *length))
+    if (!memory_untouched(&memory, room > 0 ? (size_t)room : 0, result < 0 ? 0 : *length))
         say("wrote around the name");
     memory_free(&memory);
     memory_free(&length_memory);
@@ -628,7 +393,8 @@ static void odd_name(struct runner *runner, char **arguments) {
 /* Receiving */
 
 static void set_room(struct runner *runner, char **arguments) {
-    runner->room = strcmp(arguments[0], "null") == 0 ? NO_ROOM : (int)number(arguments[0]);
+    (void)runner;
+    how.room = strcmp(arguments[0], "null") == 0 ? NO_ROOM : (int)number(arguments[0]);
 }
 
 static void say_datagram(long got, int error, const char *data, const char *name) {
@@ -645,47 +411,47 @@ static long receive_from(const struct runner *runner, char data[static MOST_DATA
     char buffer[MOST_DATA];
     volatile size_t size = sizeof buffer;
     errno = MARKER;
-    long got = runner->by_number ? syscall(SYS_recvfrom, current(runner), buffer, size, 0, at, length)
-                                 : recvfrom(current(runner), buffer, size, 0, at, length);
+    long got = how.by_number ? syscall(SYS_recvfrom, current(runner), buffer, size, 0, at, length)
+                             : recvfrom(current(runner), buffer, size, 0, at, length);
     if (got > 0)
         memcpy(data, buffer, (size_t)got);
     return got;
 }
 
-static void remember_sender(struct runner *runner, const void *name, socklen_t length) {
-    runner->sender_length = length;
-    if (length <= sizeof runner->sender)
-        memcpy(&runner->sender, name, length);
+static void remember_sender(const void *name, socklen_t length) {
+    sender.length = length;
+    if (length <= sizeof sender.name)
+        memcpy(&sender.name, name, length);
 }
 
 static void receive_with_recvfrom(struct runner *runner, char **arguments) {
     (void)arguments;
     struct memory memory;
-    char data[MOST_DATA], text[128];
-    int room = runner->room;
+    char data[MOST_DATA], text[MOST_TEXT];
+    int room = how.room;
     void *at = memory_make(&memory, room > 0 ? (size_t)room : 0);
     socklen_t length = (socklen_t)(room < 0 ? 0 : room);
     long got = receive_from(runner, data, room < 0 ? NULL : at, room < 0 ? NULL : &length);
     int error = errno;
     describe(text, at, room, length);
     say_datagram(got, error, data, text);
-    if (!untouched_around(&memory, room, got < 0 ? 0 : length))
+    if (!memory_untouched(&memory, room > 0 ? (size_t)room : 0, got < 0 ? 0 : length))
         say("wrote around the name");
     if (got >= 0 && room >= (int)length)
-        remember_sender(runner, at, length);
+        remember_sender(at, length);
     memory_free(&memory);
 }
 
 static long receive_message(const struct runner *runner, struct msghdr *message) {
     errno = MARKER;
-    return runner->by_number ? syscall(SYS_recvmsg, current(runner), message, 0) : recvmsg(current(runner), message, 0);
+    return how.by_number ? syscall(SYS_recvmsg, current(runner), message, 0) : recvmsg(current(runner), message, 0);
 }
 
 static void receive_with_recvmsg(struct runner *runner, char **arguments) {
     (void)arguments;
     struct memory memory, header;
-    char data[MOST_DATA], text[128];
-    int room = runner->room;
+    char data[MOST_DATA], text[MOST_TEXT];
+    int room = how.room;
     void *at = memory_make(&memory, room > 0 ? (size_t)room : 0);
     struct iovec part = {.iov_base = data, .iov_len = sizeof data};
     struct msghdr *message = memory_make(&header, sizeof *message);
@@ -697,10 +463,10 @@ static void receive_with_recvmsg(struct runner *runner, char **arguments) {
     int error = errno;
     describe(text, at, room, message->msg_namelen);
     say_datagram(got, error, data, text);
-    if (!untouched_around(&memory, room, got < 0 ? 0 : message->msg_namelen))
+    if (!memory_untouched(&memory, room > 0 ? (size_t)room : 0, got < 0 ? 0 : message->msg_namelen))
         say("wrote around the name");
     if (got >= 0 && room >= (int)message->msg_namelen)
-        remember_sender(runner, at, message->msg_namelen);
+        remember_sender(at, message->msg_namelen);
     memory_free(&memory);
     memory_free(&header);
 }
@@ -716,7 +482,7 @@ static void receive_many_with(struct runner *runner, unsigned count, const int *
     struct memory headers;
     struct mmsghdr *messages = memory_make(&headers, count * sizeof *messages);
     struct iovec *parts = calloc(count, sizeof *parts);
-    char *data = calloc(count, SIZE), text[128];
+    char *data = calloc(count, SIZE), text[MOST_TEXT];
     unsigned char *cells = malloc((size_t)count * CELL);
     if (count > MOST_MESSAGES || !parts || !data || !cells)
         die("recvmmsg");
@@ -730,8 +496,8 @@ static void receive_many_with(struct runner *runner, unsigned count, const int *
                                                    .msg_iovlen = 1}};
     }
     errno = MARKER;
-    long got = runner->by_number ? syscall(SYS_recvmmsg, current(runner), messages, count, MSG_WAITFORONE, NULL)
-                                 : recvmmsg(current(runner), messages, count, MSG_WAITFORONE, NULL);
+    long got = how.by_number ? syscall(SYS_recvmmsg, current(runner), messages, count, MSG_WAITFORONE, NULL)
+                             : recvmmsg(current(runner), messages, count, MSG_WAITFORONE, NULL);
     int error = errno;
     if (got < 0)
         say("%s", error_name(error));
@@ -756,7 +522,7 @@ static void receive_many_with(struct runner *runner, unsigned count, const int *
 }
 
 static void receive_many(struct runner *runner, char **arguments) {
-    receive_many_with(runner, (unsigned)number(arguments[0]), &runner->room, 1);
+    receive_many_with(runner, (unsigned)number(arguments[0]), &how.room, 1);
 }
 
 /* Rooms of all kinds next to each other. */
@@ -767,7 +533,7 @@ static void receive_mixed(struct runner *runner, char **arguments) {
 
 /* To whoever sent the last datagram, as the program saw them. */
 static void reply(struct runner *runner, char **arguments) {
-    say_result(send_to(runner, arguments[0], 0, &runner->sender, runner->sender_length), (long)strlen(arguments[0]));
+    say_result(send_to(runner, arguments[0], 0, &sender.name, sender.length), (long)strlen(arguments[0]));
 }
 
 /* All that comes until the peer closes. */
@@ -792,7 +558,7 @@ static void serve(struct runner *runner, char **arguments) {
     for (;;) {
         struct sockaddr_storage from, at;
         socklen_t from_length = sizeof from, at_length = sizeof at;
-        char from_text[128], at_text[128];
+        char from_text[MOST_TEXT], at_text[MOST_TEXT];
         int fd = accept(current(runner), (struct sockaddr *)&from, &from_length);
         if (fd < 0 || getsockname(fd, (struct sockaddr *)&at, &at_length) != 0)
             die("serve");
@@ -812,16 +578,16 @@ static void serve(struct runner *runner, char **arguments) {
 static void echo(struct runner *runner, char **arguments) {
     say("ready");
     for (;;) {
-        char data[MOST_DATA], answer[MOST_DATA + 64], text[128];
-        socklen_t length = sizeof runner->sender;
-        ssize_t got = recvfrom(current(runner), data, sizeof data, 0, (struct sockaddr *)&runner->sender, &length);
+        char data[MOST_DATA], answer[MOST_DATA + 64], text[MOST_TEXT];
+        socklen_t length = sizeof sender.name;
+        ssize_t got = recvfrom(current(runner), data, sizeof data, 0, (struct sockaddr *)&sender.name, &length);
         if (got < 0)
             die("echo");
-        runner->sender_length = length;
-        describe(text, &runner->sender, sizeof runner->sender, length);
+        sender.length = length;
+        describe(text, &sender.name, sizeof sender.name, length);
         say("%.*s%s", (int)got, data, text);
         snprintf(answer, sizeof answer, "%s:%.*s", arguments[0], (int)got, data);
-        if (send_to(runner, answer, 0, &runner->sender, length) < 0)
+        if (send_to(runner, answer, 0, &sender.name, length) < 0)
             say("%s", error_name(errno));
     }
 }
@@ -840,17 +606,9 @@ static int unix_stream(struct sockaddr_un *address, const char *path) {
 /* Gives the current socket to whoever waits at the path. */
 static void give(struct runner *runner, char **arguments) {
     struct sockaddr_un address;
-    int there = unix_stream(&address, arguments[0]), fd = current(runner);
-    char byte = 0, control[CMSG_SPACE(sizeof fd)] = {0};
-    struct iovec part = {.iov_base = &byte, .iov_len = 1};
-    struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof fd);
-    memcpy(CMSG_DATA(header), &fd, sizeof fd);
-    if (connect(there, (struct sockaddr *)&address, sizeof address) != 0 || sendmsg(there, &message, 0) != 1)
+    int there = unix_stream(&address, arguments[0]);
+    char byte;
+    if (connect(there, (struct sockaddr *)&address, sizeof address) != 0 || !send_descriptor(there, current(runner)))
         die("give");
     /* The other end closes when it has it. */
     if (read(there, &byte, 1) != 0)
@@ -860,56 +618,19 @@ static void give(struct runner *runner, char **arguments) {
 
 static void take(struct runner *runner, char **arguments) {
     struct sockaddr_un address;
-    int fd = unix_stream(&address, arguments[0]);
-    char byte, control[CMSG_SPACE(sizeof fd)];
-    struct iovec part = {.iov_base = &byte, .iov_len = 1};
-    struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-    if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 1) != 0)
+    int at = unix_stream(&address, arguments[0]);
+    if (bind(at, (struct sockaddr *)&address, sizeof address) != 0 || listen(at, 1) != 0)
         die("take");
     say("ready");
-    int peer = accept(fd, NULL, NULL);
-    if (peer < 0 || recvmsg(peer, &message, 0) != 1 || !CMSG_FIRSTHDR(&message))
+    int peer = accept(at, NULL, NULL), fd = receive_descriptor(peer);
+    if (fd < 0)
         die("take");
-    close(fd);
-    memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
+    close(at);
     close(peer);
     adopt(runner, fd);
 }
 
 /* The process */
-
-/* This program once more, with the current socket as an inherited one, and the rest of the words. */
-static void execute(struct runner *runner, char **arguments) {
-    (void)arguments;
-    char fd[16], *words[256] = {"fpclient", "fd", fd};
-    size_t count = 3;
-    snprintf(fd, sizeof fd, "%d", current(runner));
-    for (char **word = runner->words; *word && count < 255; word++)
-        words[count++] = *word;
-    execv("/proc/self/exe", words);
-    die("exec");
-}
-
-/* The rest of the words in a child, and nothing after them. */
-static void fork_child(struct runner *runner, char **arguments) {
-    (void)runner;
-    (void)arguments;
-    int status = -1;
-    pid_t child = fork();
-    if (child == 0)
-        return;
-    if (child < 0 || waitpid(child, &status, 0) != child)
-        die("fork");
-    exit(WIFEXITED(status) ? WEXITSTATUS(status) : 2);
-}
-
-static void shell(struct runner *runner, char **arguments) {
-    (void)runner;
-    int status = system(arguments[0]);
-    if (status != 0)
-        say("exit %d", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
-}
 
 static void stay(struct runner *runner, char **arguments) {
     (void)runner;
@@ -920,30 +641,22 @@ static void stay(struct runner *runner, char **arguments) {
 }
 
 static void by_number(struct runner *runner, char **arguments) {
+    (void)runner;
     (void)arguments;
-    runner->by_number = true;
+    how.by_number = true;
 }
 
 static void by_name(struct runner *runner, char **arguments) {
+    (void)runner;
     (void)arguments;
-    runner->by_number = false;
+    how.by_number = false;
 }
 
-static const struct word words[] = {
-    /* Sockets. Each becomes the current one; `use N` goes back to number N, from 0 */
-    {"tcp4", 0, open_tcp4},
-    {"tcp6", 0, open_tcp6},
-    {"mptcp4", 0, open_mptcp4},
-    {"udp4", 0, open_udp4},
-    {"udp6", 0, open_udp6},
+const struct word own_words[] = {
+    /* Sockets. Each becomes the current one */
     {"raw4", 0, open_raw4},
     {"unix", 0, open_unix},
-    {"use", 1, use_socket},
-    {"fd", 1, use_descriptor}, /* an inherited descriptor */
-    {"dup", 0, duplicate},
-    {"close", 0, close_socket},
     {"broadcast", 0, set_broadcast},
-    {"reuseaddr", 0, set_reuseaddr},
     {"bothfamilies", 0, set_both_families},
     {"largebuffer", 0, set_large_buffer},
     {"nonblock", 0, set_nonblocking},
@@ -995,32 +708,5 @@ static const struct word words[] = {
     /* Processes */
     {"give", 1, give}, /* PATH: the current socket, to a process that waits there with `take` */
     {"take", 1, take},
-    {"exec", 0, execute},    /* the rest of the words, with the current socket */
-    {"fork", 0, fork_child}, /* the rest of the words, in a child */
-    {"sh", 1, shell},
+    {NULL, 0, NULL},
 };
-
-static const struct word *find_word(const char *name) {
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcmp(name, words[i].name) == 0)
-            return &words[i];
-    fprintf(stderr, "fpclient: '%s': no such word\n", name);
-    exit(2);
-}
-
-int main(int argc, char **argv) {
-    struct runner runner = {.words = argv + 1, .room = 128, .length = -1, .family = -1};
-    (void)argc;
-    while (*runner.words) {
-        const struct word *word = find_word(*runner.words++);
-        char **arguments = runner.words;
-        for (unsigned i = 0; i < word->arguments; i++, runner.words++) {
-            if (!*runner.words) {
-                fprintf(stderr, "fpclient: '%s': expected %u arguments\n", word->name, word->arguments);
-                exit(2);
-            }
-        }
-        word->run(&runner, arguments);
-    }
-    return 0;
-}
