@@ -6,18 +6,18 @@
 load helper
 
 setup() {
+    OTHER_SEGMENT=/other-freeport-test-$$ # first of all: teardown removes it, whatever becomes of the rest
     freeport_setup
     FPSOCK=$FREEPORT_PROGRAMS/fpsock
     range=$(own_range)
     first=${range%-*}
     second=$(range_port "$range" 1)
     configure FREEPORT_TCP="$range" FREEPORT_SENTINELS=8080
-    OTHER_SEGMENT=/other-${TEST_SEGMENT#/}
 }
 
 teardown() {
     rm -rf "/dev/shm$OTHER_SEGMENT" ${PUBLIC:+"$PUBLIC"}
-    if [[ -d /dev/shm$TEST_SEGMENT ]]; then rmdir "/dev/shm$TEST_SEGMENT"; fi
+    if [[ -d /dev/shm${TEST_SEGMENT:-/none} ]]; then rmdir "/dev/shm$TEST_SEGMENT"; fi
     freeport_teardown
 }
 
