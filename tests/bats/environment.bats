@@ -4,12 +4,6 @@
 
 load helper
 
-fpsock() { shim "$FREEPORT_PROGRAMS/fpsock" "$@"; }
-
-got() { assert_output "$(printf '%s\n' "$@")"; }
-
-needs_root() { ((UID == 0)) || skip "needs root"; }
-
 # The user that the tests of root become: nobody.
 USER_ID=65534
 
@@ -167,7 +161,7 @@ malformed() {
 }
 
 @test "the environment is read once: what a program sets later is for its children" {
-    run -0 fpsock tcp4 bind 127.0.0.1 0 name sh "FREEPORT_NAME='a b' '$FREEPORT_PROGRAMS/fpsock' tcp4 bind 127.0.0.1 0 2>&1 |
+    run -0 fpsock tcp4 bind 127.0.0.1 0 name sh "FREEPORT_NAME='a b' '$FPSOCK' tcp4 bind 127.0.0.1 0 2>&1 |
         cut -d: -f1,2" tcp4 bind 127.0.0.1 0 name
     got ok "127.0.0.1 $first" "freeport: FREEPORT_NAME=a b" EINVAL ok "127.0.0.1 $(range_port "$range" 1)"
 }

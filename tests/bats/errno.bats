@@ -7,10 +7,6 @@
 
 load helper
 
-fpsock() { shim "$FREEPORT_PROGRAMS/fpsock" "$@"; }
-
-got() { assert_output "$(printf '%s\n' "$@")"; }
-
 setup() {
     freeport_setup
     range=$(own_range)
@@ -25,7 +21,7 @@ as_without() {
         shift
     done
     shift
-    run -0 timeout "$PATIENCE" "$FREEPORT_PROGRAMS/fpsock" "$@"
+    run -0 timeout "$PATIENCE" "$FPSOCK" "$@"
     got "${expected[@]}"
     run -0 fpsock "$@"
     got "${expected[@]}"
@@ -92,8 +88,7 @@ as_without() {
 
 @test "errno stays as it was through a search, a probe, a report and a wait" {
     configure FREEPORT_REPORT="$BATS_TEST_TMPDIR/no/such/file" FREEPORT_LOG=quiet
-    background stranger "$FREEPORT_PROGRAMS/fpsock" tcp4 bind 127.0.0.1 "${range%-*}" stay
-    wait_lines "$BATS_TEST_TMPDIR/stranger.log" 2
+    stranger tcp tcp4 bind 127.0.0.1 "${range%-*}"
     run -0 fpsock tcp4 bind 127.0.0.1 0 tcp4 bind 127.0.0.1 8080 name tcp6 bind ::1 8080 udp4 bind 0.0.0.0 8080 \
         tcp4 bind 127.0.0.1 8080
     got ok ok "127.0.0.1 8080" ok ok EADDRINUSE

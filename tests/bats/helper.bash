@@ -206,6 +206,33 @@ process_start() {
     [[ ${field[0]} == Z ]] || echo "${field[19]}"
 }
 
+needs_root() { ((UID == 0)) || skip "needs root"; }
+
+# ---------------------------------------------------------------------------------------------------------------------
+# fpsock: socket calls by the word, see tests/programs
+
+FPSOCK=${FREEPORT_PROGRAMS:-}/fpsock
+
+# fpsock WORD...: under the shim.
+fpsock() { shim "$FPSOCK" "$@"; }
+
+# got LINE...: what it said.
+got() { assert_output "$(printf '%s\n' "$@")"; }
+
+# stranger NAME WORD...: without the shim, with its sockets as the words make them, until the test ends.
+stranger() {
+    local name=$1
+    shift
+    background "$name" "$FPSOCK" "$@" stay
+    is_there "$name"
+}
+
+# is_there NAME: until one in the background has come to its word `stay`, and nothing has failed before it.
+is_there() {
+    wait_for "$PATIENCE" grep -qx stay "$BATS_TEST_TMPDIR/$1.log" || fail "$1: not there"
+    run ! grep -E '^E' "$BATS_TEST_TMPDIR/$1.log"
+}
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Waiting
 

@@ -4,10 +4,6 @@
 
 load helper
 
-fpsock() { shim "$FREEPORT_PROGRAMS/fpsock" "$@"; }
-
-got() { assert_output "$(printf '%s\n' "$@")"; }
-
 setup() {
     freeport_setup
     range=$(own_range)
@@ -21,7 +17,7 @@ setup() {
 }
 
 @test "and a client finds it there" {
-    shim_background one "$FREEPORT_PROGRAMS/fpsock" tcp4 listen stay
+    shim_background one "$FPSOCK" tcp4 listen stay
     wait_report "$(report_of one)" 1
     assert_report "$(report_of one)" "tcp 0 $first 0.0.0.0 $BACKGROUND_PID default"
     wait_tcp 127.0.0.1 "$first"
@@ -38,8 +34,7 @@ setup() {
 }
 
 @test "reuse flags are back as they were, and a stranger is not joined" {
-    background stranger "$FREEPORT_PROGRAMS/fpsock" tcp4 reuseport bind 0.0.0.0 "$first" listen stay
-    wait_lines "$BATS_TEST_TMPDIR/stranger.log" 3
+    stranger tcp tcp4 reuseport bind 0.0.0.0 "$first" listen
     run -0 fpsock tcp4 reuseaddr reuseport listen get reuseaddr get reuseport name
     got ok 1 1 "0.0.0.0 $(range_port "$range" 1)"
 }
@@ -58,7 +53,7 @@ setup() {
 }
 
 @test "a connected socket can't, and keeps its port" {
-    shim_background one "$FREEPORT_PROGRAMS/fpsock" tcp4 bind 127.0.0.1 0 listen accept listen name stay
+    shim_background one "$FPSOCK" tcp4 bind 127.0.0.1 0 listen accept listen name stay
     wait_report "$(report_of one)" 1
     port=$(reported_port "$(report_of one)" tcp 0)
     timeout "$PATIENCE" bash -c "exec 5<>/dev/tcp/127.0.0.1/$port"

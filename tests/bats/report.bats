@@ -4,12 +4,6 @@
 
 load helper
 
-FPSOCK=$FREEPORT_PROGRAMS/fpsock
-
-fpsock() { shim "$FPSOCK" "$@"; }
-
-got() { assert_output "$(printf '%s\n' "$@")"; }
-
 setup() {
     freeport_setup
     range=$(own_range)
@@ -164,7 +158,7 @@ $name
 
 # reports_on TYPE: to a file of a fresh file system of that kind, in a namespace of mounts of its own.
 reports_on() {
-    ((UID == 0)) || skip "needs root"
+    needs_root
     local image=$BATS_TEST_TMPDIR/image directory=$BATS_TEST_TMPDIR/mount
     local mounted='mount -t "$1" -o loop "$2" "$3"' why
     mkdir "$directory"
@@ -340,7 +334,7 @@ cant_open() {
 }
 
 @test "root's report, of a server that has become another user: one line that names the user" {
-    ((UID == 0)) || skip "needs root"
+    needs_root
     # In a directory that everybody may look into, unlike the test's own.
     public=$(mktemp -d)
     chmod 755 "$public"

@@ -8,7 +8,6 @@ load helper
 setup() {
     OTHER_SEGMENT=/other-freeport-test-$$ # first of all: teardown removes it, whatever becomes of the rest
     freeport_setup
-    FPSOCK=$FREEPORT_PROGRAMS/fpsock
     range=$(own_range)
     first=${range%-*}
     second=$(range_port "$range" 1)
@@ -20,12 +19,6 @@ teardown() {
     if [[ -d /dev/shm${TEST_SEGMENT:-/none} ]]; then rmdir "/dev/shm$TEST_SEGMENT"; fi
     freeport_teardown
 }
-
-fpsock() { shim "$FPSOCK" "$@"; }
-
-got() { assert_output "$(printf '%s\n' "$@")"; }
-
-needs_root() { ((UID == 0)) || skip "needs root"; }
 
 # Copies of program and shim that every user can read.
 publish() {
@@ -77,6 +70,17 @@ works() {
     assert_equal "$stderr" ""
 }
 
+# Eight processes, each with a port: what getsockname tells them.
+eight_at_once() {
+    local n pid pids=()
+    for n in {1..8}; do
+        fpsock tcp4 bind 127.0.0.1 0 name hold </dev/null >"$BATS_TEST_TMPDIR/$n" &
+        pids+=($!)
+    done
+    for pid in "${pids[@]}"; do wait "$pid"; done
+    grep -h 127.0.0.1 "$BATS_TEST_TMPDIR"/[1-8]
+}
+
 # --- What is there from the start ------------------------------------------------------------------------------------
 
 @test "a segment is made for its user alone, whole, whatever the umask is" {
@@ -96,7 +100,7 @@ works() {
     unset FREEPORT_SEGMENT
     # A namespace of its own, so that the test leaves the user's own segment alone.
     in_own_network() { shim_last unshare --net "$@"; }
-    ((UID == 0)) || skip "needs root"
+    needs_root
     run -0 in_own_network -- sh 'echo "$FREEPORT_SEGMENT"' sh 'ls /dev/shm$FREEPORT_SEGMENT'
     assert_line --index 0 --regexp "^/freeport-$UID-[0-9]+\$"
     assert_line --index 1 "/dev/shm${lines[0]}"
@@ -106,13 +110,7 @@ works() {
 @test "processes that start at once make one segment" {
     for _ in 1 2 3 4; do
         rm -f "/dev/shm$TEST_SEGMENT"
-        pids=()
-        for n in 1 2 3 4 5 6 7 8; do
-            fpsock tcp4 bind 127.0.0.1 0 name hold </dev/null >"$BATS_TEST_TMPDIR/$n" &
-            pids+=($!)
-        done
-        for pid in "${pids[@]}"; do wait "$pid"; done
-        assert_equal "$(grep -h 127.0.0.1 "$BATS_TEST_TMPDIR"/[1-8] | sort -u | wc -l)" 8
+        assert_equal "$(eight_at_once | sort -u | wc -l)" 8
         assert_equal "$(find /dev/shm -name "*${TEST_SEGMENT#/}*" | wc -l)" 1
     done
 }
@@ -255,14 +253,7 @@ damage() {
 @test "processes that find a damaged segment at once replace it once" {
     run -0 fpsock tcp4 bind 127.0.0.1 0
     truncate -s 4096 "/dev/shm$TEST_SEGMENT"
-    pids=()
-    for n in 1 2 3 4 5 6 7 8; do
-        fpsock tcp4 bind 127.0.0.1 0 name hold </dev/null >"$BATS_TEST_TMPDIR/$n" &
-        pids+=($!)
-    done
-    for pid in "${pids[@]}"; do wait "$pid"; done
-    assert_equal "$(grep -h 127.0.0.1 "$BATS_TEST_TMPDIR"/[1-8] | sort)" \
-        "$(seq -f '127.0.0.1 %.0f' "$first" "$(range_port "$range" 7)")"
+    assert_equal "$(eight_at_once | sort)" "$(seq -f '127.0.0.1 %.0f' "$first" "$(range_port "$range" 7)")"
 }
 
 @test "a segment that is removed under a program: it goes on" {

@@ -4,10 +4,6 @@
 
 load helper
 
-FPSOCK=$FREEPORT_PROGRAMS/fpsock
-
-fpsock() { shim "$FPSOCK" "$@"; }
-
 # server NAME WORD...: under the shim, with its sockets, until the test ends or stops it as $BACKGROUND_PID.
 server() {
     local name=$1
@@ -16,25 +12,8 @@ server() {
     is_there "$name"
 }
 
-# stranger NAME WORD...: the same without the shim.
-stranger() {
-    local name=$1
-    shift
-    background "$name" "$FPSOCK" "$@" stay
-    is_there "$name"
-}
-
-is_there() {
-    wait_for "$PATIENCE" grep -qx stay "$BATS_TEST_TMPDIR/$1.log" || fail "$1: not there"
-    run ! grep -E '^E' "$BATS_TEST_TMPDIR/$1.log"
-}
-
-got() { assert_output "$(printf '%s\n' "$@")"; }
-
 # ports NAME PROTOCOL: the real ports behind 8080 in this report, in the order of the binds.
 ports() { reported_ports "$(report_of "$1")" "$2" 8080; }
-
-needs_root() { ((UID == 0)) || skip "needs root"; }
 
 setup() {
     freeport_setup
@@ -368,26 +347,24 @@ in_state() { [[ -n $(ss -Htan state "$2" "sport = :$1") ]]; }
 
 # --- At once ---------------------------------------------------------------------------------------------------------
 
-@test "threads that bind one sentinel at once get one port" {
-    configure FREEPORT_UDP="$range"
-    for turn in 1 2 3 4 5 6 7 8; do
+# sixteen_at_once HOW: threads or processes, over and over: one port for all of them.
+sixteen_at_once() {
+    local turn
+    for turn in {1..8}; do
         configure FREEPORT_SESSION="turn-$turn" FREEPORT_REPORT="$BATS_TEST_TMPDIR/$turn.report"
-        run -0 fpsock threads 16 tcp4 reuseport bind 127.0.0.1 8080 listen name
+        run -0 fpsock "$1" 16 tcp4 reuseport bind 127.0.0.1 8080 listen name
         assert_equal "$(sort <<<"$output" | uniq -c | xargs)" "16 127.0.0.1 8080 32 ok"
         assert_equal "$(wc -l <"$BATS_TEST_TMPDIR/$turn.report")" 16
         reported_port "$BATS_TEST_TMPDIR/$turn.report" tcp 8080
     done
 }
 
-@test "processes that bind one sentinel at once get one port" {
-    for turn in 1 2 3 4 5 6 7 8; do
-        configure FREEPORT_SESSION="turn-$turn" FREEPORT_REPORT="$BATS_TEST_TMPDIR/$turn.report"
-        run -0 fpsock processes 16 tcp4 reuseport bind 127.0.0.1 8080 listen name
-        assert_equal "$(sort <<<"$output" | uniq -c | xargs)" "16 127.0.0.1 8080 32 ok"
-        assert_equal "$(wc -l <"$BATS_TEST_TMPDIR/$turn.report")" 16
-        reported_port "$BATS_TEST_TMPDIR/$turn.report" tcp 8080
-    done
+@test "threads that bind one sentinel at once get one port" {
+    configure FREEPORT_UDP="$range"
+    sixteen_at_once threads
 }
+
+@test "processes that bind one sentinel at once get one port" { sixteen_at_once processes; }
 
 @test "at once and without SO_REUSEPORT, one of them gets it, and the others a true EADDRINUSE" {
     for how in threads processes; do

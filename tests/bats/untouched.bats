@@ -4,12 +4,6 @@
 
 load helper
 
-fpsock() { shim "$FREEPORT_PROGRAMS/fpsock" "$@"; }
-
-needs_root() { ((UID == 0)) || skip "needs root"; }
-
-got() { assert_output "$(printf '%s\n' "$@")"; }
-
 # Ranges for both protocols, everything a sentinel: what is untouched now is so for a better reason than luck.
 everything() {
     range=$(own_range)

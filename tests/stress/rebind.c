@@ -7,20 +7,15 @@
  *
  * Exits 0 where it could be tried, whatever came of it.
  */
+#include "crowd.h"
+
 #include <errno.h>
 #include <netinet/in.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 enum { WAIT_US = 20000 };
 
+static unsigned processes = 400, rounds = 10;
 static struct { _Atomic unsigned ready, lost, tried, failed; } * board;
 
 /* A socket on that port; its number goes back to *port. */
@@ -41,11 +36,8 @@ static int bound(in_port_t *port) {
     return fd;
 }
 
-static void run(unsigned processes, unsigned rounds) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    atomic_fetch_add(&board->ready, 1);
-    while (atomic_load(&board->ready) < processes)
-        usleep(1000);
+static void run(void) {
+    crowd_meet(&board->ready, processes);
     for (unsigned i = 0; i < rounds; i++) {
         in_port_t port = 0;
         int fd = bound(&port);
@@ -66,23 +58,12 @@ static void run(unsigned processes, unsigned rounds) {
 }
 
 int main(int argc, char **argv) {
-    unsigned processes = argc > 1 ? (unsigned)atoi(argv[1]) : 400, rounds = argc > 2 ? (unsigned)atoi(argv[2]) : 10;
-    board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (board == MAP_FAILED)
-        return 2;
-    for (unsigned i = 0; i < processes; i++) {
-        pid_t pid = fork();
-        if (pid == 0) {
-            run(processes, rounds);
-            _exit(0);
-        }
-        if (pid < 0) {
-            perror("fork");
-            return 2;
-        }
-    }
-    while (wait(NULL) > 0) {
-    }
+    if (argc > 1)
+        processes = (unsigned)atoi(argv[1]);
+    if (argc > 2)
+        rounds = (unsigned)atoi(argv[2]);
+    board = crowd_board(sizeof *board);
+    crowd_run(processes, run);
     printf("lost %u of %u, failed %u\n", board->lost, board->tried, board->failed);
     return board->failed == 0 && board->tried == processes * rounds ? 0 : 1;
 }
