@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The search, as a function of what stands in the table: every start, every small range, every fill, and noise. */
-#include "owner.h"
+#include "own_segment.h"
 #include "search.h"
-#include "table.h"
 
 /* cmocka.h wants these before it. */
 #include <setjmp.h>
@@ -11,45 +10,19 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-enum { TCP = FP_TCP_INDEX, UDP = FP_UDP_INDEX, LAST = UINT16_MAX, NAME = 7 };
+enum { NAME = 7 };
 
-static struct fp_segment *segment;
-static fp_owner self, alive, gone, elsewhere;
+static fp_owner elsewhere; /* of another pid namespace: nobody can tell, so it is there */
 static struct fp_range range, twin;
 
-static int fresh(void **state) {
-    (void)state;
-    segment = mmap(NULL, sizeof *segment, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+static int setup(void **state) {
     memset(&range, 0, sizeof range);
     memset(&twin, 0, sizeof twin);
-    return segment == MAP_FAILED ? -1 : 0;
-}
-
-static int done(void **state) {
-    (void)state;
-    return munmap(segment, sizeof *segment);
-}
-
-static int know_owners(void **state) {
-    (void)state;
-    self = fp_owner_self();
-    alive = fp_owner_of(getppid());
-    pid_t pid = fork();
-    if (pid == 0)
-        for (;;)
-            pause();
-    gone = fp_owner_of(pid);
-    elsewhere = gone ^ (1 << 25); /* of another pid namespace: nobody can tell, so it is there */
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
-    return alive != 0 && gone != 0 && !fp_owner_gone(alive) && fp_owner_gone(gone) ? 0 : -1;
+    elsewhere = gone ^ (1 << 25);
+    return segment_setup(state);
 }
 
 static void begin_search(struct fp_search *search, unsigned name, unsigned protocol) {
@@ -151,8 +124,8 @@ static void the_whole_of_the_ports_is_gone_round_in_order_each_once(void **state
                                       128, 1023, 32767, 32768, 65471, 65472, 65534, 65535};
     static uint16_t expected[LAST];
     for (unsigned i = 0; i < sizeof starts / sizeof *starts; i++) {
-        done(NULL);
-        fresh(NULL);
+        segment_teardown(NULL);
+        setup(NULL);
         fp_portset_add(&range.ports, 1, LAST);
         assert_int_equal(round_from(starts[i], 1, LAST, expected), LAST);
         assert_offers(starts[i], expected, LAST);
@@ -588,7 +561,7 @@ static void ones_everywhere_are_noise_too(void **state) {
 int main(void) {
     alarm(50); /* an endless search is a failure, too */
                /* clang-format off */
-#define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, done)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, segment_teardown)
     /* clang-format on */
     const struct CMUnitTest tests[] = {
         TEST(a_small_range_is_gone_round_in_order_from_every_start),

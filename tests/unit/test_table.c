@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What stands in the segment: labels, the index of sentinels, entries, patience, hints. No lock, no socket. */
-#include "owner.h"
-#include "table.h"
+#include "own_segment.h"
 
 /* cmocka.h wants these before it. */
 #include <setjmp.h>
@@ -16,41 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
-
-enum { TCP = FP_TCP_INDEX, UDP = FP_UDP_INDEX, LAST = UINT16_MAX };
-
-static struct fp_segment *segment;
-static fp_owner self, alive, gone;
-
-static int fresh(void **state) {
-    (void)state;
-    segment = mmap(NULL, sizeof *segment, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return segment == MAP_FAILED ? -1 : 0;
-}
-
-static int done(void **state) {
-    (void)state;
-    return munmap(segment, sizeof *segment);
-}
-
-/* Three owners: this process, one that is there, one that is not. */
-static int know_owners(void **state) {
-    (void)state;
-    self = fp_owner_self();
-    alive = fp_owner_of(getppid());
-    pid_t pid = fork();
-    if (pid == 0)
-        for (;;)
-            pause();
-    gone = fp_owner_of(pid);
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
-    return alive != 0 && gone != 0 && !fp_owner_gone(alive) && fp_owner_gone(gone) ? 0 : -1;
-}
 
 static struct fp_text text_of(const char *string) {
     struct fp_text text;
@@ -582,7 +547,7 @@ static void patience_that_cannot_be_right_is_over(void **state) {
 
 int main(void) {
 /* clang-format off */
-#define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, done)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, segment_setup, segment_teardown)
     /* clang-format on */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_meaning_packs_its_parts_at_these_bits),
