@@ -175,7 +175,7 @@ static bool fits(struct fp_search *search, uint16_t port) {
     case FP_KIND_SENTINEL_LEFT:
         return sentinel && fp_search_gone(search, owner);
     default:
-        return sentinel && !fp_search_gone(search, owner);
+        return sentinel && fp_state(meaning) != FP_CLAIMED && !fp_search_gone(search, owner);
     }
 }
 

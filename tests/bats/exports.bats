@@ -62,11 +62,16 @@ freeport_strerror"
     assert_equal "$forbidden" ""
 }
 
+# The files that call a function, by their names.
+callers() {
+    for file in $(objects shim/CMakeFiles lib/CMakeFiles/freeport_objects.dir env/CMakeFiles); do
+        if calls "$file" | grep -qx "$1"; then basename "$file" .c.o; fi
+    done | sort | paste -sd' '
+}
+
 @test "only what runs when the shim is loaded changes the environment" {
-    with_setenv=$(for file in $(objects shim/CMakeFiles lib/CMakeFiles/freeport_objects.dir env/CMakeFiles); do
-        if calls "$file" | grep -qx setenv; then basename "$file" .c.o; fi
-    done | sort | paste -sd' ')
-    assert_equal "$with_setenv" "guest report"
+    assert_equal "$(callers setenv)" hand_down
+    assert_equal "$(callers fp_hand_down)" "guest report"
 }
 
 @test "neither library has an executable stack or text relocations" {

@@ -657,13 +657,14 @@ static void inner_get_of_a_child(void) {
     inner_error = -in_child(get_code);
 }
 
-static void assert_left_over_goes_to_one(void (*inner)(void)) {
+/* `requested` is 0, or a sentinel. */
+static void assert_left_over_goes_to_one(uint16_t requested, void (*inner)(void)) {
     unsigned left;
-    fp = open_with("30000", NULL, NULL);
+    fp = open_with("30000", NULL, "a");
     end(stay(bind_one, &left));
     assert_int_equal(left, 30000);
     hook(inner);
-    int outer = bind_fresh(fp, SOCK_STREAM, 0, NULL);
+    int outer = bind_fresh(fp, SOCK_STREAM, requested, NULL);
     assert_null(meanwhile);
     assert_true((outer >= 0) != (inner_error == 0));
     close(outer);
@@ -672,8 +673,10 @@ static void assert_left_over_goes_to_one(void (*inner)(void)) {
 
 static void a_get_inside_of_a_bind_of_a_left_over_port_is_not_given_the_same(void **state) {
     (void)state;
-    assert_left_over_goes_to_one(inner_get);
-    assert_left_over_goes_to_one(inner_get_of_a_child);
+    assert_left_over_goes_to_one(0, inner_get);
+    assert_left_over_goes_to_one(0, inner_get_of_a_child);
+    assert_left_over_goes_to_one(8080, inner_get);
+    assert_left_over_goes_to_one(8080, inner_get_of_a_child);
 }
 
 /* fork */
