@@ -67,8 +67,7 @@ static bool managed(const struct audit *audit, const struct cli_socket *socket, 
     struct freeport *fp = audit->fp;
     unsigned index = cli_protocol_index(socket->protocol);
     fp_owner owner = fp_entry_owner(fp->segment, index, socket->port);
-    enum fp_state state = fp_state(fp_entry_meaning(fp->segment, index, socket->port));
-    if (owner == 0 || state < FP_BOUND || state > FP_PLEDGED)
+    if (owner == 0 || !fp_is_assignment(fp_entry_meaning(fp->segment, index, socket->port)))
         return false;
     return cli_has_mapped(holder, fp->facts.device, fp->facts.inode) ||
            (!fp_owner_gone(owner) && cli_descends(holder, fp_owner_pid(owner)));

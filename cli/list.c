@@ -250,10 +250,9 @@ static bool news(struct listing *listing) {
     bool any = false;
     for (unsigned i = 0; i < FP_PROTOCOL_COUNT * FP_PORTS; i++) {
         struct told now = entry_now(listing->fp, i / FP_PORTS, i % FP_PORTS);
-        enum fp_state state = fp_state(now.meaning);
         if (same(&now, &listing->told[i]))
             continue;
-        if (now.owner != 0 && state >= FP_BOUND && state <= FP_PLEDGED)
+        if (now.owner != 0 && fp_is_assignment(now.meaning))
             any = true;
         else
             listing->told[i] = now;

@@ -141,7 +141,7 @@ int fp_release(struct freeport *fp, enum freeport_protocol protocol, fp_owner ow
 static void fulfil(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_meaning meaning,
                    const struct sockaddr *address) {
     fp_meaning bound = fp_with_state(meaning, FP_BOUND);
-    if (fp_state(meaning) != FP_PLEDGED ||
+    if (!fp_is_kept(meaning) ||
         !atomic_compare_exchange_strong(&fp_entry_at(segment, protocol, port)->meaning, &meaning, bound))
         return;
     /* Killed here: bound, with its old owner and without its address. */

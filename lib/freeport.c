@@ -171,6 +171,7 @@ static enum freeport_state public_state(fp_meaning meaning) {
     case FP_EXPLICIT:
         return FREEPORT_EXPLICIT;
     case FP_PLEDGED:
+    case FP_EXPORTED:
         return FREEPORT_PLEDGED;
     default:
         return FREEPORT_ASSIGNED;
@@ -191,8 +192,7 @@ static int visit_entry(struct freeport *fp, unsigned protocol, uint16_t port,
     const struct fp_entry *entry = fp_entry_at(segment, protocol, port);
     fp_owner owner = atomic_load(&entry->owner);
     fp_meaning meaning = atomic_load(&entry->meaning);
-    enum fp_state state = fp_state(meaning);
-    if (owner == 0 || state < FP_BOUND || state > FP_PLEDGED)
+    if (owner == 0 || !fp_is_assignment(meaning))
         return 0;
     char address[INET6_ADDRSTRLEN], name[FP_LABEL_BYTES + 1], session[FP_LABEL_BYTES + 1];
     address_text(entry, address);

@@ -219,7 +219,7 @@ static int bind_session(struct fp_attempt *attempt, uint16_t port) {
     bool gone = fp_owner_gone(owner);
     if (fp_state(meaning) == FP_CLAIMED && !gone && settled(attempt, port, owner, meaning))
         return -EAGAIN;
-    if (gone || fp_state(meaning) == FP_PLEDGED || (fp_state(meaning) == FP_BOUND && may_join(attempt->bind)))
+    if (gone || fp_is_kept(meaning) || (fp_state(meaning) == FP_BOUND && may_join(attempt->bind)))
         return bind_again(attempt, port, owner, meaning);
     int error = fp_attempt_bind(attempt, port);
     if (error == -EADDRINUSE && stranger_holds(attempt, port, owner)) {
@@ -291,7 +291,7 @@ static int pledge_first(struct fp_attempt *attempt, uint16_t port, bool claimed)
         fp_attempt_give_up(attempt, port, claimed, error);
         return error;
     }
-    fp_entry_record(attempt->fp->segment, attempt->bind->protocol, port, fp_with_state(attempt->meaning, FP_PLEDGED),
+    fp_entry_record(attempt->fp->segment, attempt->bind->protocol, port, fp_with_state(attempt->meaning, FP_EXPORTED),
                     NULL);
     pledge(attempt, port);
     return 0;

@@ -19,6 +19,7 @@ enum fp_state {
     FP_RESERVED, /* handed out by freeport_get() */
     FP_EXPLICIT, /* bound by its number */
     FP_PLEDGED,  /* the other protocol's half of a sentinel */
+    FP_EXPORTED, /* a sentinel's, told to a program before anybody binds it: one that goes past the shim may */
     FP_BUSY,     /* a stranger's, when it was last tried; has no owner */
 };
 
@@ -61,7 +62,18 @@ static inline unsigned fp_session(fp_meaning meaning) {
 /* Whether it stands for a sentinel of a session. */
 static inline bool fp_is_sentinel(fp_meaning meaning) {
     enum fp_state state = fp_state(meaning);
-    return (state == FP_CLAIMED || state == FP_BOUND || state == FP_PLEDGED) && fp_requested(meaning) != 0;
+    return (state == FP_CLAIMED || state == FP_BOUND || state == FP_PLEDGED || state == FP_EXPORTED) &&
+           fp_requested(meaning) != 0;
+}
+
+/* Whether it is more than a try. */
+static inline bool fp_is_assignment(fp_meaning meaning) {
+    return fp_state(meaning) >= FP_BOUND && fp_state(meaning) <= FP_EXPORTED;
+}
+
+/* Whether a sentinel's port was kept, and never bound by anybody who is known. */
+static inline bool fp_is_kept(fp_meaning meaning) {
+    return fp_state(meaning) == FP_PLEDGED || fp_state(meaning) == FP_EXPORTED;
 }
 
 /* Labels. A text is a name or a session as it stands in one: eight words, padded with zero bytes. */

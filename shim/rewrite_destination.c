@@ -118,7 +118,10 @@ static int refuse(unsigned protocol, uint16_t port) {
     return -ECONNREFUSED;
 }
 
-/* The session's real port; 0 where nobody has bound the sentinel: the number that is kept for it does not count. */
+/*
+ * The session's real port; 0 where nobody has bound the sentinel. The other protocol's half does not count. One that
+ * was exported does: whoever binds it may be a program that no shim sees.
+ */
 static uint16_t real_port_of(unsigned protocol, uint16_t port) {
     fp_meaning meaning;
     if (fp_guest_phase() != FP_PHASE_ACTIVE || !sentinel_of(protocol, port))

@@ -62,6 +62,27 @@ reached 8080"
 reached 8080"
 }
 
+@test "a server that no preload reaches binds the real number, and a client of the sentinel reaches it" {
+    range=$(own_range)
+    # The server runs without the shim, as a Go program does.
+    run -0 freeport run --tcp "$range" --export PORT=8080 sh -c '
+        mkfifo "$0/ready"
+        env -u LD_PRELOAD /usr/bin/python3 -c "
+import os, socket, sys
+server = socket.socket()
+server.bind((\"127.0.0.1\", int(os.environ[\"PORT\"])))
+server.listen()
+open(sys.argv[1], \"w\").close()
+server.accept()[0].sendall(b\"hello\")
+" "$0/ready" &
+        : <"$0/ready"
+        /usr/bin/python3 -c "
+import socket
+print(socket.create_connection((\"127.0.0.1\", 8080)).recv(10).decode())"
+        wait' "$BATS_TEST_TMPDIR"
+    assert_output hello
+}
+
 @test "before anybody has bound it, the sentinel is refused" {
     range=$(own_range)
     run -0 freeport run --tcp "$range" --export PORT=8080 /usr/bin/python3 -c '

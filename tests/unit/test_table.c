@@ -60,8 +60,8 @@ static void a_meaning_packs_its_parts_at_these_bits(void **state) {
             assert_int_equal(fp_requested(meaning), requested);
             assert_int_equal(fp_name(meaning), name);
             assert_int_equal(fp_session(meaning), session);
-            assert_int_equal(fp_is_sentinel(meaning),
-                             state_value == FP_CLAIMED || state_value == FP_BOUND || state_value == FP_PLEDGED);
+            assert_int_equal(fp_is_sentinel(meaning), state_value == FP_CLAIMED || state_value == FP_BOUND ||
+                                                          state_value == FP_PLEDGED || state_value == FP_EXPORTED);
             assert_false(fp_is_sentinel(fp_meaning_of((enum fp_state)state_value, 0, name, session)));
             fp_meaning bound = fp_with_state(meaning, FP_BOUND);
             assert_true(bound == fp_meaning_of(FP_BOUND, (uint16_t)requested, name, session));
