@@ -7,7 +7,7 @@ FP_HOOK int accept(int fd, struct sockaddr *restrict address, socklen_t *restric
         return fp_real.accept(fd, address, length);
     socklen_t room = fp_hook_room(address, length);
     int accepted = fp_real.accept(fd, address, length);
-    if (accepted >= 0 && room != 0)
+    if (accepted >= 0 && room != 0 && fp_guest_may_rename(address, room, *length))
         fp_rewrite_peer_name(accepted, address, room, *length);
     return accepted;
 }
@@ -17,7 +17,7 @@ FP_HOOK int accept4(int fd, struct sockaddr *restrict address, socklen_t *restri
         return fp_real.accept4(fd, address, length, flags);
     socklen_t room = fp_hook_room(address, length);
     int accepted = fp_real.accept4(fd, address, length, flags);
-    if (accepted >= 0 && room != 0)
+    if (accepted >= 0 && room != 0 && fp_guest_may_rename(address, room, *length))
         fp_rewrite_peer_name(accepted, address, room, *length);
     return accepted;
 }

@@ -39,7 +39,8 @@ static struct scmp_arg_cmp condition_of(const char *text) {
     unsigned long long value = strtoull(at, &at, 0);
     if (*at || argument > 5 || (sign != '=' && sign != '&'))
         refuse(text, "N=VALUE or N&BITS");
-    return sign == '=' ? SCMP_CMP(argument, SCMP_CMP_EQ, value) : SCMP_CMP(argument, SCMP_CMP_MASKED_EQ, value, value);
+    enum scmp_compare how = sign == '=' ? SCMP_CMP_EQ : SCMP_CMP_MASKED_EQ;
+    return SCMP_CMP(argument, how, value, value); /* by the first the last one is not looked at */
 }
 
 static void allow_only(scmp_filter_ctx filter, char *list) {
