@@ -196,3 +196,43 @@ session "?* ]] || fail "the shim is not linked in: $plain"
     assert_equal "$stderr" ""
     [[ ! -e /dev/shm$TEST_SEGMENT ]]
 }
+
+# --- What is handed down ---------------------------------------------------------------------------------------------
+
+# In an environment of COUNT more variables, the first process of a session tells its children of it.
+handed_down_among() {
+    local count=$1 session
+    run -0 env $(seq -f 'MORE_%g=x' "$count") LD_PRELOAD="$(preload)" /usr/bin/python3 -c '
+import os, subprocess
+os.environ["MORE_1"] = "changed"
+os.environ["ADDED"] = "yes"
+del os.environ["MORE_2"]
+subprocess.run(["env"], check=True)
+'
+    session=$(grep -c '^FREEPORT_SESSION=[0-9]*-[0-9a-f]*$' <<<"$output")
+    ((session == 1)) || fail "$count: $session sessions"
+    ((count - 1 == $(grep -c '^MORE_[0-9]*=' <<<"$output"))) || fail "$count: not all of them are left"
+    assert_line MORE_1=changed
+    assert_line ADDED=yes
+    assert_line "FREEPORT_TCP=$range"
+}
+
+@test "a session is handed down in small and in large environments, which stay the program's own" {
+    for count in 2 300 390 400 401 402 1000; do handed_down_among "$count"; done
+}
+
+@test "a session is handed down where there is no other variable" {
+    run -0 env -i LD_PRELOAD="$(preload)" FREEPORT_TCP="$range" FREEPORT_SEGMENT="$FREEPORT_SEGMENT" /usr/bin/env
+    assert_line --regexp '^FREEPORT_SESSION=[0-9]+-[0-9a-f]+$'
+    assert_line --regexp '^FREEPORT_SEGMENT_OWNER=[0-9]+$'
+}
+
+@test "values that are long are handed down whole" {
+    local directory
+    directory=$(printf 'd%.0s' {1..200})
+    mkdir -p "$BATS_TEST_TMPDIR/$directory/$directory/$directory/$directory"
+    cd "$BATS_TEST_TMPDIR/$directory/$directory/$directory/$directory"
+    run -0 env LD_PRELOAD="$(preload)" FREEPORT_REPORT=report /usr/bin/env
+    assert_line "FREEPORT_REPORT=$PWD/report"
+    assert_line --regexp '^FREEPORT_SESSION=[0-9]+-[0-9a-f]+$'
+}
