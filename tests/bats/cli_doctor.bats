@@ -110,7 +110,8 @@ net.ipv4.ip_local_reserved_ports=32768-32769,40000,32770"
 
 @test "privileged ports, for everyone but who may bind them" {
     ((UID == 0)) || skip "only root has network namespaces"
-    run -0 in_network "$FREEPORT_CLI" doctor --tcp 1000-1030
+    run -0 in_network env ${FREEPORT_SANITIZER_RUNTIME:+LD_PRELOAD="$FREEPORT_SANITIZER_RUNTIME"} \
+        ASAN_OPTIONS=detect_leaks=0 "$FREEPORT_CLI" doctor --tcp 1000-1030
     assert_equal "$(finding privileged)" ""
     run -1 in_network setpriv --bounding-set -net_bind_service --inh-caps -net_bind_service \
         env ASAN_OPTIONS=detect_leaks=0 "$FREEPORT_CLI" doctor --tcp 1000-1030

@@ -202,7 +202,7 @@ session "?* ]] || fail "the shim is not linked in: $plain"
 # In an environment of COUNT more variables, the first process of a session tells its children of it.
 handed_down_among() {
     local count=$1 session
-    run -0 env $(seq -f 'MORE_%g=x' "$count") LD_PRELOAD="$(preload)" /usr/bin/python3 -c '
+    run -0 env $(seq -f 'MORE_%g=x' "$count") ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(preload)" /usr/bin/python3 -c '
 import os, subprocess
 os.environ["MORE_1"] = "changed"
 os.environ["ADDED"] = "yes"
@@ -222,7 +222,7 @@ subprocess.run(["env"], check=True)
 }
 
 @test "a session is handed down where there is no other variable" {
-    run -0 env -i LD_PRELOAD="$(preload)" FREEPORT_TCP="$range" FREEPORT_SEGMENT="$FREEPORT_SEGMENT" /usr/bin/env
+    run -0 env -i ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(preload)" FREEPORT_TCP="$range" FREEPORT_SEGMENT="$FREEPORT_SEGMENT" /usr/bin/env
     assert_line --regexp '^FREEPORT_SESSION=[0-9]+-[0-9a-f]+$'
     assert_line --regexp '^FREEPORT_SEGMENT_OWNER=[0-9]+$'
 }
@@ -232,7 +232,7 @@ subprocess.run(["env"], check=True)
     directory=$(printf 'd%.0s' {1..200})
     mkdir -p "$BATS_TEST_TMPDIR/$directory/$directory/$directory/$directory"
     cd "$BATS_TEST_TMPDIR/$directory/$directory/$directory/$directory"
-    run -0 env LD_PRELOAD="$(preload)" FREEPORT_REPORT=report /usr/bin/env
+    run -0 env ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(preload)" FREEPORT_REPORT=report /usr/bin/env
     assert_line "FREEPORT_REPORT=$PWD/report"
     assert_line --regexp '^FREEPORT_SESSION=[0-9]+-[0-9a-f]+$'
 }
