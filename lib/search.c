@@ -56,6 +56,7 @@ static inline uint64_t candidates(const struct fp_search *search, unsigned kind,
         return range & ~taken;
     case FP_KIND_LEFT:
         return range & taken & ~hint_word(segment->held[search->protocol], word);
+    case FP_KIND_GONE:
     case FP_KIND_IDLE:
         return range & taken;
     default:
@@ -103,6 +104,7 @@ static uint32_t scan(const struct fp_search *search, uint32_t after, uint32_t la
         return scan_kind(search, FP_KIND_FRESH, after, last);
     case FP_KIND_LEFT:
         return scan_kind(search, FP_KIND_LEFT, after, last);
+    case FP_KIND_GONE:
     case FP_KIND_IDLE:
         return scan_kind(search, FP_KIND_IDLE, after, last);
     default:
@@ -166,6 +168,8 @@ static bool fits(struct fp_search *search, uint16_t port) {
         if (owner != search->self)
             fp_hint_set(search->segment->held[search->protocol], port);
         return false;
+    case FP_KIND_GONE:
+        return !sentinel && refused == 0 && left(search, owner, meaning);
     case FP_KIND_IDLE:
         return !sentinel && refused == 0 && owner != 0 && owner != search->self && fp_state(meaning) != FP_RESERVED &&
                (fp_state(meaning) != FP_CLAIMED || gone_for_good(search, owner));

@@ -913,7 +913,9 @@ static int bind_worker(uint16_t *port) {
 
 static void bind_in_handler(int signal) {
     (void)signal;
+    int saved = errno;
     worker = bind_worker(&worker_port);
+    errno = saved;
 }
 
 /* The signal comes right behind the kernel's yes to the socket itself, which still has its reuse flags off. */
