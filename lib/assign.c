@@ -7,10 +7,9 @@
  * Nothing of it takes the lock. The name's cursor puts the processes in sequence, the claim of an entry is a
  * compare-and-swap, and the kernel's bind has the last word.
  *
- * A port whose entry is free is claimed before it is bound, so that nobody else tries it. So is one that is left over,
- * from somebody who is gone or from this process itself; if the kernel says no, the entry was right, and is put back.
- * One whose entry says somebody else's who is there is bound first, and its entry taken only when the kernel has said
- * yes.
+ * A port is claimed before it is bound, so that nobody else tries it or is given it: one whose entry is free, one that
+ * is left over, and one that is somebody else's who is there and may have closed it. If the kernel says no, the entry
+ * was right, and is put back.
  */
 #include "assign.h"
 
@@ -21,6 +20,16 @@
 #include "uncancelled.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+
+/* Whether the program's socket may have an address that is not the host's. */
+static bool may_be_foreign(int fd) {
+    int free_bind = 0, transparent = 0;
+    socklen_t length = sizeof free_bind;
+    getsockopt(fd, IPPROTO_IP, IP_FREEBIND, &free_bind, &length);
+    getsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &transparent, &length);
+    return free_bind || transparent;
+}
 
 /*
  * A port that somebody was given, maybe closed, and maybe left to a child may be held on another address than the one
@@ -35,7 +44,7 @@ static int held_elsewhere(const struct fp_attempt *attempt, uint16_t port) {
         (!fp_is_sentinel(attempt->search.meaning) && fp_entry_meets(entry, bind->address)) ||
         fp_probe(calls, bind->protocol, port) != -EADDRINUSE)
         return 0;
-    int error = fp_probe_address(calls, bind->protocol, bind->address, bind->length, port);
+    int error = fp_probe_address(calls, bind->protocol, bind->address, bind->length, port, may_be_foreign(bind->fd));
     return error == -EADDRNOTAVAIL ? error : -EADDRINUSE;
 }
 
@@ -46,11 +55,14 @@ static int bind_next(struct fp_attempt *attempt, uint16_t *port) {
         if (choice == FP_CHOICE_NONE)
             return -EADDRINUSE;
         int error = held_elsewhere(attempt, *port);
+        if (error == 0 && choice == FP_CHOICE_OCCUPIED) {
+            if (!fp_attempt_claim(attempt, *port))
+                continue; /* reserved, pledged or claimed since it was found fit */
+            choice = FP_CHOICE_CLAIMED;
+        }
         if (error == 0)
             error = fp_attempt_bind(attempt, *port);
         if (error == 0) {
-            if (choice == FP_CHOICE_OCCUPIED)
-                fp_entry_take(attempt->fp->segment, attempt->bind->protocol, *port, attempt->self, attempt->meaning);
             fp_attempt_record(attempt, *port);
             return 0;
         }
@@ -68,9 +80,12 @@ static int bind_any(const struct fp_bind *bind, uint16_t *port) {
     int error = fp_attempt_begin(&attempt, bind);
     if (error != 0)
         return error;
+    attempt.search.claims = true;
     fp_reuse_off(bind->fd, &reuse);
     error = bind_next(&attempt, port);
     fp_reuse_restore(bind->fd, &reuse);
+    if (error == 0)
+        fp_reuse_group(&bind->fp->calls, bind->fd, &reuse);
     return error;
 }
 
@@ -94,8 +109,11 @@ static int reserve(struct fp_attempt *attempt, fp_owner owner, uint16_t *port) {
         int error = fp_probe(&attempt->fp->calls, protocol, *port);
         if (error == 0 && choice == FP_CHOICE_OCCUPIED && !fp_attempt_claim(attempt, *port))
             error = -EADDRINUSE;
+        fp_meaning claimed = attempt->meaning, reserved = fp_with_state(claimed, FP_RESERVED);
+        if (error == 0 &&
+            !atomic_compare_exchange_strong(&fp_entry_at(segment, protocol, *port)->meaning, &claimed, reserved))
+            continue; /* somebody has bound it meanwhile */
         if (error == 0) {
-            fp_meaning reserved = fp_with_state(attempt->meaning, FP_RESERVED);
             fp_entry_record(segment, protocol, *port, reserved, NULL);
             if (owner != attempt->self)
                 fp_entry_take(segment, protocol, *port, owner, reserved);
@@ -160,11 +178,15 @@ void fp_note_explicit(struct freeport *fp, unsigned protocol, uint16_t port, con
         fulfil(segment, protocol, port, meaning, address); /* this session's own, bound by its real number */
         return;
     }
-    if (owner == self && !sentinel)
-        return; /* "bind 0, close, bind that number": it is noted already */
-    /* Somebody else's who is there keeps it (a parent that handed the number on); but not a sentinel: it is ours now.
+    bool there = owner != 0 && !fp_owner_gone_quick(owner);
+    /* "bind 0, close, bind that number", maybe by a child: it is noted already, but for the address. */
+    if (there && !sentinel) {
+        fp_entry_move(segment, protocol, port, address);
+        return;
+    }
+    /* Another session's server on another address is there still. On the same one, the kernel has said that it is not.
      */
-    if (owner != 0 && !sentinel && !fp_owner_gone_quick(owner))
+    if (there && fp_state(meaning) == FP_BOUND && !fp_entry_meets(fp_entry_at(segment, protocol, port), address))
         return;
     struct fp_locked locked;
     fp_lock(segment, &locked);

@@ -74,8 +74,13 @@ bool fp_attempt_claim(struct fp_attempt *attempt, uint16_t port) {
     if (owner != 0 &&
         !atomic_compare_exchange_strong(&fp_entry_at(segment, protocol, port)->meaning, &meaning, attempt->meaning))
         return false;
-    if (!fp_entry_claim(segment, protocol, port, owner, attempt->self, attempt->meaning))
+    if (!fp_entry_claim(segment, protocol, port, owner, attempt->self, attempt->meaning)) {
+        /* Its owner has changed meanwhile, and not by a claim: what it meant it means again. */
+        fp_meaning mine = attempt->meaning;
+        if (owner != 0)
+            atomic_compare_exchange_strong(&fp_entry_at(segment, protocol, port)->meaning, &mine, meaning);
         return false;
+    }
     attempt->was_owner = owner;
     attempt->was_meaning = attempt->search.meaning;
     return true;
@@ -112,6 +117,8 @@ int fp_attempt_bind_alone(const struct fp_attempt *attempt, uint16_t port) {
     fp_reuse_off(attempt->bind->fd, &reuse);
     int error = fp_attempt_bind(attempt, port);
     fp_reuse_restore(attempt->bind->fd, &reuse);
+    if (error == 0)
+        fp_reuse_group(&attempt->fp->calls, attempt->bind->fd, &reuse);
     return error;
 }
 
@@ -142,6 +149,10 @@ void fp_attempt_give_up(struct fp_attempt *attempt, uint16_t port, bool claimed,
         put_back(attempt, port);
         claimed = false;
     }
+    fp_meaning mine = attempt->meaning;
+    if (claimed && !atomic_compare_exchange_strong(&fp_entry_at(segment, protocol, port)->meaning, &mine,
+                                                   fp_meaning_of(FP_BUSY, 0, 0, 0)))
+        claimed = false; /* somebody has bound it meanwhile, and it is theirs */
     if (error == -EADDRINUSE) {
         fp_entry_refused(segment, protocol, port, attempt->search.serial, claimed ? attempt->self : 0);
         return;

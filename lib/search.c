@@ -165,7 +165,7 @@ static bool fits(struct fp_search *search, uint16_t port) {
         if (sentinel || left(search, owner, meaning))
             return !sentinel;
         /* Somebody's who is there: at this glance nobody is to ask again, until the hints are looked over. */
-        if (owner != search->self)
+        if (owner != search->self || fp_state(meaning) == FP_CLAIMED)
             fp_hint_set(search->segment->held[search->protocol], port);
         return false;
     case FP_KIND_GONE:
@@ -175,7 +175,8 @@ static bool fits(struct fp_search *search, uint16_t port) {
                (fp_state(meaning) != FP_CLAIMED || gone_for_good(search, owner));
     case FP_KIND_BUSY:
         return !sentinel &&
-               ((fp_state(meaning) != FP_RESERVED && fp_state(meaning) != FP_CLAIMED) || gone_for_good(search, owner));
+               ((fp_state(meaning) != FP_RESERVED && (search->claims || fp_state(meaning) != FP_CLAIMED)) ||
+                gone_for_good(search, owner));
     case FP_KIND_SENTINEL_LEFT:
         return sentinel && fp_search_gone(search, owner);
     default:

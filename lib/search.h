@@ -39,6 +39,7 @@ struct fp_search {
     bool wrapped, refreshed;
     fp_owner asked; /* the last owner that was asked for by kill(2), and what came of it */
     bool asked_gone;
+    bool claims;        /* a claim of a process that is there is worth a try, too, at the last: it may be a stuck one */
     bool under_lock;    /* nothing but memory and kill(2) of signal 0 is asked who is there */
     fp_owner looked_up; /* the last owner that was looked up, and what came of it */
     bool looked_up_gone;

@@ -302,6 +302,11 @@ static bool lost(struct fp_attempt *attempt, uint16_t port) {
     fp_owner owner = fp_entry_owner(attempt->fp->segment, attempt->bind->protocol, port);
     if (!fp_owner_gone(owner) || !stranger_holds(attempt, port, owner))
         return false;
+    /* Nobody's: whoever forgot it was killed half way. */
+    struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, port);
+    fp_meaning meaning = atomic_load(&entry->meaning);
+    if (owner == 0)
+        atomic_compare_exchange_strong(&entry->meaning, &meaning, fp_meaning_of(FP_BUSY, 0, 0, 0));
     forget(attempt, port, owner);
     return true;
 }

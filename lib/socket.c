@@ -130,6 +130,25 @@ void fp_reuse_restore(int fd, const struct fp_reuse *was) {
         set_flag(fd, SO_REUSEPORT, was->port);
 }
 
+/* Another socket that joins for a moment makes the group still. */
+void fp_reuse_group(const struct fp_calls *calls, int fd, const struct fp_reuse *was) {
+    int type, only = 0, one = 1;
+    socklen_t length = sizeof type, room = sizeof only;
+    struct sockaddr_storage name;
+    socklen_t name_length = sizeof name;
+    if (!was->port || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0 || type != SOCK_DGRAM ||
+        calls->getsockname(fd, (struct sockaddr *)&name, &name_length) != 0)
+        return;
+    int joined = socket(name.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (joined < 0)
+        return;
+    if (getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &room) == 0)
+        setsockopt(joined, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
+    setsockopt(joined, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+    calls->bind(joined, (struct sockaddr *)&name, name_length);
+    close(joined);
+}
+
 static int bind_and_close(const struct fp_calls *calls, int fd, const void *address, socklen_t length) {
     int error = calls->bind(fd, address, length) == 0 ? 0 : -errno;
     close(fd);
@@ -157,12 +176,15 @@ int fp_probe(const struct fp_calls *calls, unsigned protocol, uint16_t port) {
 }
 
 int fp_probe_address(const struct fp_calls *calls, unsigned protocol, const struct sockaddr *address, socklen_t length,
-                     uint16_t port) {
+                     uint16_t port, bool foreign) {
     struct sockaddr_storage copy;
     int family = fp_address_family(address) == AF_INET6 ? AF_INET6 : AF_INET;
     int fd = socket(family, (protocol == FP_TCP_INDEX ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
+    int on = 1;
+    if (foreign)
+        setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof on);
     memcpy(&copy, address, length);
     fp_address_set_port((struct sockaddr *)&copy, port);
     return bind_and_close(calls, fd, &copy, length);

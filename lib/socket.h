@@ -51,13 +51,19 @@ void fp_reuse_off(int fd, struct fp_reuse *was);
 void fp_reuse_restore(int fd, const struct fp_reuse *was);
 
 /*
+ * After a bind with the flags off, and back: with SO_REUSEPORT, UDP makes a group of sockets at the bind and not later,
+ * and programs attach their filters to it.
+ */
+void fp_reuse_group(const struct fp_calls *calls, int fd, const struct fp_reuse *was);
+
+/*
  * Whether nobody holds the port on any address, over IPv4 or IPv6: bound by a socket of our own, and closed. 0, or a
  * negative errno: -EADDRINUSE, -EACCES, -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM.
  */
 int fp_probe(const struct fp_calls *calls, unsigned protocol, uint16_t port);
 
-/* Whether the kernel would let a fresh socket have it on one address. */
+/* Whether the kernel would let a fresh socket have it on one address; `foreign`: be it the host's or not. */
 int fp_probe_address(const struct fp_calls *calls, unsigned protocol, const struct sockaddr *address, socklen_t length,
-                     uint16_t port);
+                     uint16_t port, bool foreign);
 
 #endif

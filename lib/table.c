@@ -305,6 +305,15 @@ bool fp_entry_meets(const struct fp_entry *entry, const struct sockaddr *address
     return atomic_load_explicit(&entry->family, memory_order_relaxed) == family && (same || any);
 }
 
+void fp_entry_move(struct fp_segment *segment, unsigned protocol, uint16_t port, const struct sockaddr *address) {
+    struct fp_entry *entry = fp_entry_at(segment, protocol, port);
+    uint64_t words[2];
+    uint32_t family = address_words(address, words);
+    atomic_store_explicit(&entry->family, family, memory_order_relaxed);
+    atomic_store_explicit(&entry->address[0], words[0], memory_order_relaxed);
+    atomic_store_explicit(&entry->address[1], words[1], memory_order_relaxed);
+}
+
 void fp_entry_record(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_meaning meaning,
                      const struct sockaddr *address) {
     struct fp_entry *entry = fp_entry_at(segment, protocol, port);

@@ -139,6 +139,9 @@ void fp_entry_take(struct fp_segment *segment, unsigned protocol, uint16_t port,
 void fp_entry_record(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_meaning meaning,
                      const struct sockaddr *address);
 
+/* Its holder has bound it on another address since. */
+void fp_entry_move(struct fp_segment *segment, unsigned protocol, uint16_t port, const struct sockaddr *address);
+
 /* Whether the kernel would refuse a bind to that address beside a socket on the one that the entry was recorded for. */
 bool fp_entry_meets(const struct fp_entry *entry, const struct sockaddr *address);
 

@@ -69,6 +69,14 @@ static void log_assignment(unsigned protocol, uint16_t requested, uint16_t port)
     fp_log_end(&line);
 }
 
+/* Whether the kernel would refuse any port: a socket that is bound already, or of another family. */
+static bool hopeless(int fd, const struct sockaddr *address) {
+    struct sockaddr_storage name;
+    return fp_socket_protocol(&fp_guest.handle.calls, fd, &name) >= 0 &&
+           (fp_address_port((struct sockaddr *)&name) != 0 ||
+            (name.ss_family != address->sa_family && address->sa_family != AF_UNSPEC));
+}
+
 static int managed_bind(int fd, unsigned protocol, const struct sockaddr *address, socklen_t length) {
     const struct fp_settings *settings = &fp_guest.settings;
     if (fp_guest_phase() != FP_PHASE_ACTIVE)
@@ -86,6 +94,8 @@ static int managed_bind(int fd, unsigned protocol, const struct sockaddr *addres
     };
     bool conflict = false;
     int error = fp_bind(&bind, &port, &conflict);
+    if (error == -EADDRINUSE && requested == 0 && hopeless(fd, address))
+        return FP_UNTOUCHED;
     if (error != 0) {
         if (!conflict)
             log_failure(protocol, requested, error);

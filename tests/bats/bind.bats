@@ -214,6 +214,22 @@ kernel_would_share() {
     got ok ok ok "127.0.0.1 $(range_port "$range" 1)" ok "127.0.0.1 ${range%-*}"
 }
 
+@test "a socket that is bound already is the kernel's to refuse, also where the range is used up" {
+    range=$(own_range 1)
+    configure FREEPORT_TCP="${range%-*}"
+    run -0 --separate-stderr fpsock tcp4 bind 127.0.0.1 0 bind 127.0.0.1 0
+    got ok EINVAL
+    assert_equal "$stderr" ""
+}
+
+@test "a port that its process has bound by its number on another address is not assigned again" {
+    range=$(own_range)
+    first=${range%-*}
+    configure FREEPORT_TCP="$first-$((first + 1))" FREEPORT_LOG=quiet
+    run -0 fpsock tcp4 bind 127.0.0.1 0 close tcp6 bind ::1 "$first" tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 0
+    got ok ok ok ok "127.0.0.1 $((first + 1))" EADDRINUSE
+}
+
 @test "reuse flags are back as they were, also after a failure" {
     range=$(own_range 1)
     configure FREEPORT_TCP="${range%-*}" FREEPORT_LOG=quiet

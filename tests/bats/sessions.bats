@@ -119,6 +119,12 @@ ends() {
     says "$(printf '%s\n' ok "blue-udp:x 127.0.0.1 $real")" FREEPORT_SESSION=red udp4 sendto 127.0.0.1 "$real" x recvfrom
 }
 
+@test "a bind by number on another address leaves another session its sentinel" {
+    starts blue tcp
+    says ok FREEPORT_SESSION=red tcp6 bind ::1 "$(real_port blue tcp)"
+    says "$(printf '%s\n' ok "127.0.0.1 $SENTINEL" blue)" FREEPORT_SESSION=blue tcp4 connect 127.0.0.1 "$SENTINEL" peer read
+}
+
 @test "one session under two names of ranges" {
     configure FREEPORT_SESSION=shared
     local other

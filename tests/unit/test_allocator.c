@@ -15,6 +15,7 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
@@ -679,6 +680,28 @@ static void a_get_inside_of_a_bind_of_a_left_over_port_is_not_given_the_same(voi
     assert_left_over_goes_to_one(8080, inner_get_of_a_child);
 }
 
+static unsigned bind_one_and_close(void) {
+    uint16_t port = 0;
+    int fd = bind_fresh(fp, SOCK_STREAM, 0, &port);
+    close(fd);
+    return fd >= 0 ? port : 0;
+}
+
+/* Of a process that is there, and has closed it. */
+static void a_get_inside_of_a_bind_of_an_idle_port_is_not_given_the_same(void **state) {
+    (void)state;
+    unsigned idle;
+    fp = open_with("30000", NULL, NULL);
+    pid_t owner = stay(bind_one_and_close, &idle);
+    assert_int_equal(idle, 30000);
+    hook(inner_get_of_a_child);
+    int outer = bind_fresh(fp, SOCK_STREAM, 0, NULL);
+    assert_null(meanwhile);
+    assert_true((outer >= 0) != (inner_error == 0));
+    close(outer);
+    end(owner);
+}
+
 /* fork */
 
 static unsigned child_gets_one(void) {
@@ -857,6 +880,45 @@ static void bind_with_reuse_flags_joins_no_stranger(void **state) {
         close(fd);
         close(other);
     }
+}
+
+static void assert_filter_can_be_attached(uint16_t requested, int family) {
+    struct sock_filter first[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+    struct sock_fprog program = {.len = 1, .filter = first};
+    struct sockaddr_in6 address = {.sin6_family = (sa_family_t)family, .sin6_port = htons(requested)};
+    int fd = new_socket(family, SOCK_DGRAM);
+    set_flag(fd, SO_REUSEPORT, 1);
+    uint16_t port;
+    assert_int_equal(freeport_bind(fp, fd, (struct sockaddr *)&address, sizeof address, 1000, &port), 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program), 0);
+    close(fd);
+}
+
+/* The kernel makes it at the bind, at which the flag is off. */
+static void udp_with_reuseport_has_a_group_to_attach_a_filter_to(void **state) {
+    (void)state;
+    fp = open_with(NULL, "30000-30010", "a");
+    assert_filter_can_be_attached(0, AF_INET);
+    assert_filter_can_be_attached(0, AF_INET6);
+    assert_filter_can_be_attached(8080, AF_INET);
+    assert_filter_can_be_attached(8081, AF_INET6);
+}
+
+/* Beside a port that is held on an address of the host's, and one that was closed. */
+static void an_address_that_is_not_the_hosts_is_bound_where_the_program_may(void **state) {
+    (void)state;
+    fp = open_with("30000-30001", NULL, NULL);
+    uint16_t port = 0;
+    int held = bind_fresh(fp, SOCK_STREAM, 0, &port), closed = bind_fresh(fp, SOCK_STREAM, 0, NULL), on = 1;
+    assert_int_equal(port, 30000);
+    close(closed);
+    struct sockaddr_in foreign = address4("192.0.2.1", 0);
+    int fd = new_socket(AF_INET, SOCK_STREAM);
+    assert_int_equal(setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof on), 0);
+    assert_int_equal(freeport_bind(fp, fd, (struct sockaddr *)&foreign, sizeof foreign, 1000, &port), 0);
+    assert_int_equal(port, 30001);
+    close(fd);
+    close(held);
 }
 
 static void sockets_over_ipv6_are_bound_too(void **state) {
@@ -1178,6 +1240,9 @@ int main(void) {
         TEST(a_get_inside_of_anothers_probe_of_an_old_port_of_ours_is_not_given_the_same),
         TEST(a_bind_inside_of_anothers_try_leaves_the_entry_to_who_has_the_port),
         TEST(a_get_inside_of_a_bind_of_a_left_over_port_is_not_given_the_same),
+        TEST(a_get_inside_of_a_bind_of_an_idle_port_is_not_given_the_same),
+        TEST(udp_with_reuseport_has_a_group_to_attach_a_filter_to),
+        TEST(an_address_that_is_not_the_hosts_is_bound_where_the_program_may),
         TEST(a_handle_goes_on_in_a_child_and_what_it_gets_there_is_the_childs),
         TEST(the_parents_reservation_stays_the_parents),
         TEST(bind_refuses_what_it_cannot_bind),
