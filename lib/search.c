@@ -192,6 +192,8 @@ static bool fits(struct fp_search *search, uint16_t port) {
 static void refresh(struct fp_search *search) {
     struct fp_segment *segment = search->segment;
     unsigned protocol = search->protocol;
+    search->refreshed = true;
+    atomic_store_explicit(&search->cursor->refreshed[protocol], search->serial, memory_order_relaxed);
     uint32_t turn = atomic_fetch_add_explicit(&segment->header.turn, 1, memory_order_relaxed) + 1;
     for (unsigned word = search->range->first / 64; word <= search->range->last / 64u; word++) {
         uint64_t bits = search->range->ports.words[word] & hint_word(segment->taken[protocol], word);
@@ -215,20 +217,17 @@ static void refresh(struct fp_search *search) {
                 fp_hint_clear(segment->taken[protocol], port);
                 fp_hint_clear(segment->held[protocol], port);
             } else {
-                atomic_store_explicit(&entry->patience, fp_patience_more(patience, turn, 0), memory_order_relaxed);
+                atomic_store_explicit(&entry->patience, fp_patience_more(patience, turn, fp_patience_serial(patience)),
+                                      memory_order_relaxed);
             }
         }
     }
 }
 
-static bool refresh_due(struct fp_search *search) {
+static bool refresh_due(const struct fp_search *search) {
     _Atomic uint32_t *refreshed = &search->cursor->refreshed[search->protocol];
     uint32_t since = search->serial - atomic_load_explicit(refreshed, memory_order_relaxed);
-    if (search->refreshed || since < search->range->size / REFRESH_SHARE)
-        return false;
-    atomic_store_explicit(refreshed, search->serial, memory_order_relaxed);
-    search->refreshed = true;
-    return true;
+    return !search->refreshed && since >= search->range->size / REFRESH_SHARE;
 }
 
 /* Once round for the kind at hand: behind the last assigned port to the top, then from the bottom up to it. */
@@ -256,15 +255,28 @@ static uint16_t next_of_kind(struct fp_search *search) {
     }
 }
 
+static void begin_kind(struct fp_search *search, unsigned kind) {
+    search->kind = kind;
+    search->at = search->start;
+    search->wrapped = false;
+}
+
 uint16_t fp_search_next(struct fp_search *search) {
-    for (; search->kind < FP_KINDS; search->kind++) {
+    while (search->kind < FP_KINDS) {
         uint16_t port = next_of_kind(search);
         if (port != 0)
             return port;
         if (search->twin)
             return 0; /* a port that is fresh for both protocols, or none */
-        search->at = search->start;
-        search->wrapped = false;
+        begin_kind(search, search->kind + 1);
+        /*
+         * None, by hints that others may have changed meanwhile: one that looked them over made ports fresh behind this
+         * search, and away from what was still to come. What was refused is not offered again.
+         */
+        if (search->kind == FP_KINDS && !search->refreshed) {
+            refresh(search);
+            begin_kind(search, FP_KIND_FRESH);
+        }
     }
     return 0;
 }

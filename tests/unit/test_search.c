@@ -342,6 +342,27 @@ static void those_of_a_process_that_is_there_are_looked_past_until_the_hints_are
     assert_false(fp_hint(segment->held[TCP], 102));
 }
 
+/* Another search made ports fresh when this one had just seen that there are no fresh ones. */
+static void hints_that_changed_behind_a_search_hide_no_port(void **state) {
+    (void)state;
+    fp_portset_add(&range.ports, 100, 131);
+    for (uint16_t port = 100; port <= 131; port++) {
+        put(port, gone, FP_BOUND, 0);
+        refuse_as_others_did(port);
+    }
+    for (unsigned kind = FP_KIND_FRESH; kind < FP_KINDS; kind++) {
+        struct fp_search search = begin(100);
+        search.kind = kind;
+        search.refreshed = false;
+        atomic_store(&segment->cursors[NAME].refreshed[TCP], search.serial); /* by the other one: not due for this */
+        for (uint16_t port = 100; port <= 131; port++) {
+            fp_hint_clear(segment->taken[TCP], port);
+            fp_hint_clear(segment->held[TCP], port);
+        }
+        assert_int_equal(fp_search_next(&search), 101);
+    }
+}
+
 static void what_it_saw_when_it_found_a_port_fit_stays_known(void **state) {
     (void)state;
     fp_portset_add(&range.ports, 200, 202);
@@ -578,6 +599,7 @@ int main(void) {
         TEST(what_a_process_kept_is_to_be_had_when_its_id_came_back),
         TEST(the_best_kind_of_port_comes_first),
         TEST(those_of_a_process_that_is_there_are_looked_past_until_the_hints_are_looked_over),
+        TEST(hints_that_changed_behind_a_search_hide_no_port),
         TEST(what_it_saw_when_it_found_a_port_fit_stays_known),
         TEST(what_one_port_is_offered_as_is_right_under_every_hint),
         TEST(a_reservation_of_one_who_is_there_is_never_offered_and_of_one_who_is_gone_it_is),
