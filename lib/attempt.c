@@ -138,7 +138,11 @@ static void put_back(struct fp_attempt *attempt, uint16_t port) {
     struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, port);
     fp_meaning claimed = attempt->meaning;
     fp_owner self = attempt->self;
-    atomic_compare_exchange_strong(&entry->meaning, &claimed, attempt->was_meaning);
+    /* A claim that was taken over is not given back as one: its claimant may have given it up in vain meanwhile. */
+    fp_meaning was = attempt->was_meaning;
+    if (fp_state(was) == FP_CLAIMED && !fp_is_sentinel(was))
+        was = fp_with_state(was, FP_BOUND);
+    atomic_compare_exchange_strong(&entry->meaning, &claimed, was);
     atomic_compare_exchange_strong(&entry->owner, &self, attempt->was_owner);
 }
 
