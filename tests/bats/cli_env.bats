@@ -34,6 +34,7 @@ lines() {
     lines --config "$CONFIG" web
     run -0 env ASAN_OPTIONS=detect_leaks=0 sh -c '
         eval "$1"
+        : >"$3"
         /usr/bin/python3 -uc "$2" 8080 >"$3" 2>&1 &
         server=$!
         until grep -q ready "$3"; do sleep 0.05; done
