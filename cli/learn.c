@@ -215,7 +215,6 @@ static int learn_command(FILE *out, char **command) {
     int code = cli_watch(&watch, command);
     if (code == CLI_OK && watch.listener >= 0) {
         tell(out, &lesson, command);
-        fflush(out);
     }
     free(lesson.uses);
     return code == CLI_OK ? cli_child_end(&watch.child) : code;
@@ -233,8 +232,11 @@ static int learn(struct cli_call *call) {
         return CLI_CANNOT_START;
     }
     int code = learn_command(out, call->operand);
-    if (path && fclose(out) != 0)
+    if (path && fclose(out) != 0) {
         cli_error("--output: '%s': %s", path, strerror(errno));
+        if (code == CLI_OK)
+            code = CLI_FAILED;
+    }
     return code;
 }
 

@@ -157,7 +157,7 @@ static void set_variables(const struct cli_call *call, bool default_range) {
 
 /* --export VAR=PORT */
 
-#define EXPECTED_EXPORT "VAR=PORT, VAR=PORT/tcp or VAR=PORT/udp, with commas"
+#define EXPECTED_EXPORT "VAR=PORT, VAR=PORT/tcp or VAR=PORT/udp, with commas; not LD_PRELOAD, nor FREEPORT_..."
 
 struct export {
     char variable[64];
@@ -179,6 +179,8 @@ static bool read_export(const char **list, struct export *export) {
         return false;
     memcpy(export->variable, text, name);
     export->variable[name] = 0;
+    if (strcmp(export->variable, "LD_PRELOAD") == 0 || strncmp(export->variable, "FREEPORT_", 9) == 0)
+        return false;
     export->protocol = FREEPORT_TCP;
     return cli_sentinel(text + name + 1, &export->sentinel, &export->protocol);
 }

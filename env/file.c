@@ -179,7 +179,8 @@ bool fp_file_read(const char *path, bool must_exist, struct fp_file **file, fp_f
     }
     reading.stream = fopen(path, "re");
     if (!reading.stream) {
-        bool absent = errno == ENOENT || errno == ENOTDIR;
+        /* Nor is there one of ours in somebody else's home: setpriv and the like keep HOME. */
+        bool absent = errno == ENOENT || errno == ENOTDIR || errno == EACCES;
         if (must_exist || !absent)
             complain(&reading, 0, strerror(errno), EXPECTED_FILE);
         return !reading.bad;

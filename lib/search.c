@@ -180,7 +180,9 @@ static bool fits(struct fp_search *search, uint16_t port) {
     case FP_KIND_SENTINEL_LEFT:
         return sentinel && fp_search_gone(search, owner);
     default:
-        return sentinel && fp_state(meaning) != FP_CLAIMED && !fp_search_gone(search, owner);
+        /* A number that was exported can't move, as long as the program is there that was told it. */
+        return sentinel && fp_state(meaning) != FP_CLAIMED && fp_state(meaning) != FP_EXPORTED &&
+               !fp_search_gone(search, owner);
     }
 }
 

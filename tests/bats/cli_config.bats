@@ -156,6 +156,15 @@ the next line, indented\$"
     assert_line --regexp "^freeport: $CONFIG:2: expected a line of text of [0-9]+ bytes"
 }
 
+@test "somebody else's home has no file of ours" {
+    ((UID == 0)) || skip "only root can become another user"
+    mkdir -p "$BATS_TEST_TMPDIR/home/.config"
+    chmod 700 "$BATS_TEST_TMPDIR/home"
+    run -0 env HOME="$BATS_TEST_TMPDIR/home" XDG_CONFIG_HOME= setpriv --reuid 65534 --regid 65534 --clear-groups \
+        "$FREEPORT_CLI" list
+    assert_output ""
+}
+
 @test "a file that is asked for has to be there, and to have the section" {
     CONFIG=$BATS_TEST_TMPDIR/none.ini
     refused "freeport: $CONFIG: 'No such file or directory': expected a configuration file that can be read"

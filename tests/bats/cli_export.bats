@@ -91,6 +91,18 @@ print(socket.socket().connect_ex(("127.0.0.1", 8080)))'
     assert_output 111
 }
 
+@test "a number that was told stays: one for each sentinel, or none" {
+    range=$(own_range 1)
+    one=${range%-*}
+    run -3 freeport run --tcp "$one" --export A=8080,B=8081 echo started
+    refute_line started
+    freeport_background server run --tcp "$one" --session s1 --export PORT=8080 sh -c 'echo "$PORT"; exec sleep 600'
+    wait_lines "$BATS_TEST_TMPDIR/server.log" 1
+    run -3 freeport run --tcp "$one" --session s2 --export PORT=8080 echo started
+    run -0 freeport port 8080 --session s1
+    assert_output "$one"
+}
+
 @test "nobody else is given the port while another is to be had" {
     range=$(own_range 3)
     freeport_background server run --tcp "$range" --export PORT=8080 sh -c 'echo "$PORT"; exec sleep 600'
@@ -130,9 +142,11 @@ print(socket.socket().connect_ex(("127.0.0.1", 8080)))'
 }
 
 @test "a bad one is a usage error that says what is expected" {
-    for bad in PORT PORT= PORT=0 PORT=x 8080 =8080 1A=8080 'A B=8080' 'A=8080,' ',A=8080' A=80/sctp; do
+    for bad in PORT PORT= PORT=0 PORT=x 8080 =8080 1A=8080 'A B=8080' 'A=8080,' ',A=8080' A=80/sctp LD_PRELOAD=80 \
+        FREEPORT_TCP=80; do
         run -2 freeport run --export "$bad" echo started
-        assert_output "freeport: --export: '$bad': expected VAR=PORT, VAR=PORT/tcp or VAR=PORT/udp, with commas"
+        assert_output "freeport: --export: '$bad': expected VAR=PORT, VAR=PORT/tcp or VAR=PORT/udp, with commas; not \
+LD_PRELOAD, nor FREEPORT_..."
     done
     run -2 freeport run --tcp 8000-8100 --export PORT=8080 echo started
     assert_output "freeport: --export: 'PORT=8080/tcp': expected a port outside the range, whose own ports are never \

@@ -208,3 +208,8 @@ freeport run -- sh -c 'echo out'"
 that allows seccomp(2), and no other freeport learn around it"
     refute_line started
 }
+
+@test "what was learnt and can't be written is an error" {
+    run -1 freeport learn --output /dev/full true
+    assert_output "freeport: --output: '/dev/full': No space left on device"
+}

@@ -119,7 +119,8 @@ free_ranges() {
     local block mine
     mine="$$ $(process_start $$)"
     for block in "$PORT_BLOCKS"/[0-9]*; do
-        if [[ -f $block && $(<"$block") == "$mine" ]]; then rm -f "$block"; fi
+        # Another test's may go while this one looks.
+        if [[ $(cat "$block" 2>/dev/null) == "$mine" ]]; then rm -f "$block"; fi
     done
 }
 
