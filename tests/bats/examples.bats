@@ -130,9 +130,10 @@ ok 2 the second test has port 8080, too"
         until curl -sf --max-time 5 http://127.0.0.1:30000/ && curl -sf --max-time 5 http://127.0.0.1:30001/; do
             sleep 0.05
         done
+        echo both have answered
         rm -f "/dev/shm/freeport-$(id -u)-$(stat -Lc %i /proc/self/ns/net)"
         wait'
-    wait_lines "$BATS_TEST_TMPDIR/servers.log" 5 >/dev/null
+    wait_for "$PATIENCE" grep -q 'both have answered' "$BATS_TEST_TMPDIR/servers.log" || fail "they never answered"
     assert_equal "$(grep -E '^3000[01]$' "$BATS_TEST_TMPDIR/servers.log" | sort)" "$(printf '%s\n' 30000 30001)"
     assert_equal "$(grep -o 'this is process [0-9]*' "$BATS_TEST_TMPDIR/servers.log" | sort -u | wc -l)" 2
 }
