@@ -240,23 +240,29 @@ static int begin(struct fp_attempt *attempt, const struct fp_bind *bind, bool bo
     return error;
 }
 
+/* choose(), and once more for one protocol alone where no number is free in both. -EADDRINUSE: there is none. */
+static int choose_any(struct fp_attempt *attempt, uint16_t *port, bool *session, bool *claimed) {
+    enum fp_choice choice = choose(attempt, port, session);
+    if (choice == FP_CHOICE_NONE && attempt->search.twin) {
+        int error = begin(attempt, attempt->bind, false);
+        if (error != 0)
+            return error;
+        choice = choose(attempt, port, session);
+    }
+    *claimed = choice == FP_CHOICE_CLAIMED;
+    return choice == FP_CHOICE_NONE ? -EADDRINUSE : 0;
+}
+
 static int bind_until_settled(const struct fp_bind *bind, uint16_t *port, bool *conflict) {
     struct fp_attempt attempt;
+    bool session, claimed;
     unsigned joins = 0;
     int error = begin(&attempt, bind, bind->pledge);
     while (error == 0) {
-        bool session;
-        enum fp_choice choice = choose(&attempt, port, &session);
-        if (choice == FP_CHOICE_NONE && !attempt.search.twin)
-            return -EADDRINUSE;
-        if (choice == FP_CHOICE_NONE) {
-            error = begin(&attempt, bind, false);
-            continue;
-        }
-        if (session)
-            error = bind_session(&attempt, *port);
-        else
-            error = bind_first(&attempt, *port, choice == FP_CHOICE_CLAIMED);
+        error = choose_any(&attempt, port, &session, &claimed);
+        if (error != 0)
+            return error;
+        error = session ? bind_session(&attempt, *port) : bind_first(&attempt, *port, claimed);
         *conflict = session && error == -EADDRINUSE;
         if (*conflict || (error != -EADDRINUSE && error != -EAGAIN))
             return error;
@@ -311,22 +317,20 @@ static bool lost(struct fp_attempt *attempt, uint16_t port) {
     return true;
 }
 
+/* The port that the session has, unless it is lost. */
+static int keep(struct fp_attempt *attempt, uint16_t port) {
+    return lost(attempt, port) ? -EAGAIN : 0;
+}
+
 static int pledge_sentinel(const struct fp_bind *bind, uint16_t *port) {
     struct fp_attempt attempt;
+    bool session, claimed;
     int error = begin(&attempt, bind, bind->pledge);
     while (error == 0) {
-        bool session;
-        enum fp_choice choice = choose(&attempt, port, &session);
-        if (choice == FP_CHOICE_NONE && !attempt.search.twin)
-            return -EADDRINUSE;
-        if (choice == FP_CHOICE_NONE) {
-            error = begin(&attempt, bind, false);
-            continue;
-        }
-        if (session)
-            error = lost(&attempt, *port) ? -EAGAIN : 0;
-        else
-            error = pledge_first(&attempt, *port, choice == FP_CHOICE_CLAIMED);
+        error = choose_any(&attempt, port, &session, &claimed);
+        if (error != 0)
+            return error;
+        error = session ? keep(&attempt, *port) : pledge_first(&attempt, *port, claimed);
         if (error != -EADDRINUSE && error != -EAGAIN)
             return error;
         error = fp_attempt_expired(&attempt) ? -ETIMEDOUT : 0;
