@@ -214,6 +214,18 @@ needs_root() { ((UID == 0)) || skip "needs root"; }
 
 FPSOCK=${FREEPORT_PROGRAMS:-}/fpsock
 
+# shim_last COMMAND... -- WORD...: the shim in fpsock alone, not in the commands that lead to it.
+shim_last() {
+    local command=()
+    while [[ $1 != -- ]]; do
+        command+=("$1")
+        shift
+    done
+    shift
+    timeout --kill-after=5 "$PATIENCE" "${command[@]}" env LD_PRELOAD="$(preload)" \
+        ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}" "$FPSOCK" "$@" 3>&-
+}
+
 # fpsock WORD...: under the shim.
 fpsock() { shim "$FPSOCK" "$@"; }
 

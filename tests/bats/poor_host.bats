@@ -32,18 +32,6 @@ cannot() {
 
 needs_root() { ((UID == 0)) || cannot "needs root"; }
 
-# shim_last COMMAND... -- WORD...: the shim in fpsock alone, not in the commands that lead to it.
-shim_last() {
-    local command=()
-    while [[ $1 != -- ]]; do
-        command+=("$1")
-        shift
-    done
-    shift
-    timeout --kill-after=5 "$PATIENCE" "${command[@]}" env LD_PRELOAD="$(preload)" \
-        ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}" "$FPSOCK" "$@" 3>&-
-}
-
 # in_world OPTION... SHELL -- WORD...: with namespaces of its own (unshare's options), as the shell command furnishes them.
 in_world() {
     local options=(--mount)

@@ -32,18 +32,6 @@ publish() {
 # as USER_ID WORD...: fpsock as another user.
 as() { shim_last setpriv --reuid="$1" --regid="$1" --clear-groups -- "${@:2}"; }
 
-# shim_last COMMAND... -- WORD...: the shim in fpsock alone, not in the commands that lead to it.
-shim_last() {
-    local command=()
-    while [[ $1 != -- ]]; do
-        command+=("$1")
-        shift
-    done
-    shift
-    timeout --kill-after=5 "$PATIENCE" "${command[@]}" env LD_PRELOAD="$(preload)" \
-        ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}" "$FPSOCK" "$@" 3>&-
-}
-
 # in_shm COMMAND -- WORD...: with a /dev/shm of its own, as the shell command makes it.
 in_shm() {
     local mount=$1 user=()
