@@ -17,10 +17,11 @@ PATIENCE=20
 # A test that hangs all the same is ended by bats, whose teardown still cleans up: sooner than CTest, which does not.
 BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-90}
 
-# Blocks of ports are handed out here, to all tests of one user. The kernel's ephemeral range starts at 32768.
+# Blocks of ports are handed out here, to all tests of one user: above the ports that are written into the tests'
+# programs (memcached's 11211, which is no sentinel in a range that has it), below the kernel's own from 32768 on.
 PORT_BLOCKS=/tmp/freeport-test-ports.$UID
 PORT_BLOCK_SIZE=100
-PORT_BLOCK_FIRST=10000
+PORT_BLOCK_FIRST=12000
 PORT_BLOCK_END=32000
 
 # ---------------------------------------------------------------------------------------------------------------------
