@@ -46,13 +46,22 @@ static bool is_printable(char character) {
     return character >= 0x21 && character <= 0x7e;
 }
 
+/*
+ * These three, and no calls of libc: a program's start pays for each function that is called first there, since the
+ * dynamic linker has to find it, more than for the few bytes that are looked at.
+ */
 static bool skip(const char **text, const char *prefix) {
-    size_t length = strlen(prefix);
+    const char *at = *text;
 
-    if (strncmp(*text, prefix, length) != 0)
-        return false;
-    *text += length;
+    for (; *prefix != '\0'; at++, prefix++)
+        if (*at != *prefix)
+            return false;
+    *text = at;
     return true;
+}
+
+static bool same(const char *text, const char *word) {
+    return skip(&text, word) && *text == '\0';
 }
 
 /* Digits alone, one at least, up to `most`; *text is moved behind them. */
@@ -76,11 +85,14 @@ static bool read_decimal(const char **text, uint64_t most, uint64_t *number) {
 
 /* False where it does not fit, rather than cut: half a path is another path. */
 static bool copy(char *to, size_t size, const char *value) {
-    size_t length = strlen(value);
+    size_t length = 0;
 
-    if (length >= size)
+    while (length < size && value[length] != '\0')
+        length++;
+    if (length == size)
         return false;
-    memcpy(to, value, length + 1);
+    for (size_t i = 0; i <= length; i++)
+        to[i] = value[i];
     return true;
 }
 
@@ -93,7 +105,7 @@ _Static_assert(sizeof(enum fp_log_level) == sizeof(unsigned) && sizeof(enum fp_r
 
 static bool read_word(const struct variable *variable, struct fp_settings *settings, const char *value) {
     for (unsigned word = 0; word < COUNT(variable->words) && variable->words[word]; word++) {
-        if (strcmp(value, variable->words[word]) == 0) {
+        if (same(value, variable->words[word])) {
             *(unsigned *)field(variable, settings) = word;
             return true;
         }
@@ -132,12 +144,13 @@ static bool read_path(const struct variable *variable, struct fp_settings *setti
 
 /* What shm_open() takes everywhere: one '/', and a file's name. */
 static bool read_segment(const struct variable *variable, struct fp_settings *settings, const char *value) {
-    const char *file = value + 1;
+    const char *file = value;
 
-    if (value[0] != '/' || *file == '\0' || strchr(file, '/'))
+    if (!skip(&file, "/") || *file == '\0' || same(file, ".") || same(file, ".."))
         return false;
-    if (strcmp(file, ".") == 0 || strcmp(file, "..") == 0)
-        return false;
+    for (const char *at = file; *at != '\0'; at++)
+        if (*at == '/')
+            return false;
     return copy(field(variable, settings), variable->size, value);
 }
 

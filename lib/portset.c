@@ -8,14 +8,9 @@ void fp_portset_add(struct fp_portset *set, uint16_t from, uint16_t to) {
     uint64_t head = UINT64_MAX << (from % 64);    /* from `from` to the end of its word */
     uint64_t tail = UINT64_MAX >> (63 - to % 64); /* from the start of its word to `to` */
 
-    if (first == last) {
-        set->words[first] |= head & tail;
-        return;
-    }
-    set->words[first] |= head;
-    for (unsigned word = first + 1; word < last; word++)
-        set->words[word] = UINT64_MAX;
-    set->words[last] |= tail;
+    /* One access to each word, which reads and writes: a page that is read first and written then faults twice. */
+    for (unsigned word = first; word <= last; word++)
+        set->words[word] |= (word == first ? head : UINT64_MAX) & (word == last ? tail : UINT64_MAX);
 }
 
 bool fp_portset_empty(const struct fp_portset *set) {

@@ -244,7 +244,7 @@ static enum verdict judge(int fd, const struct stat *st, struct fp_segment **out
 }
 
 static bool trusted(const struct fp_segment_request *request, uid_t owner) {
-    return owner == geteuid() || owner == 0 || (request->trusted_owner != (uid_t)-1 && owner == request->trusted_owner);
+    return owner == 0 || (request->trusted_owner != (uid_t)-1 && owner == request->trusted_owner) || owner == geteuid();
 }
 
 /* 0 with *out; 0 without where the caller has to look again; -ENOENT where there is none. */

@@ -29,8 +29,10 @@ static uint64_t hash_words(const uint64_t words[TEXT_WORDS]) {
 }
 
 void fp_text_set(struct fp_text *text, const char *string) {
-    memset(text, 0, sizeof *text);
-    memcpy(text->words, string, strnlen(string, FP_LABEL_BYTES));
+    *text = (struct fp_text){.hash = 0};
+    char *bytes = (char *)text->words;
+    for (unsigned i = 0; i < FP_LABEL_BYTES && string[i]; i++)
+        bytes[i] = string[i];
     text->hash = hash_words(text->words);
 }
 

@@ -17,6 +17,9 @@ struct fp_guest fp_guest;
  * The variables of ours that the environment has, by one look at it: there may be hundreds of others, and nearly every
  * program starts without a bind ahead of it.
  */
+#define PREFIX "FREEPORT_"
+enum { PREFIX_LENGTH = sizeof PREFIX - 1 };
+
 struct variables {
     unsigned count;
     const char *found[64];
@@ -28,16 +31,21 @@ static void find_variables(struct variables *variables) {
     if (!secure_getenv("FREEPORT_TCP") && !secure_getenv("FREEPORT_UDP"))
         return;
     for (char **at = environ; *at && variables->count < sizeof variables->found / sizeof variables->found[0]; at++)
-        if (strncmp(*at, "FREEPORT_", 9) == 0)
+        if (**at == 'F' && strncmp(*at, PREFIX, PREFIX_LENGTH) == 0)
             variables->found[variables->count++] = *at;
 }
 
 static const char *from_environment(const char *variable, void *context) {
     const struct variables *variables = context;
-    size_t length = strlen(variable);
-    for (unsigned i = 0; i < variables->count; i++)
-        if (strncmp(variables->found[i], variable, length) == 0 && variables->found[i][length] == '=')
-            return variables->found[i] + length + 1;
+    for (unsigned i = 0; i < variables->count; i++) {
+        const char *name = variable + PREFIX_LENGTH, *found = variables->found[i] + PREFIX_LENGTH;
+        while (*name && *name == *found) {
+            name++;
+            found++;
+        }
+        if (!*name && *found == '=')
+            return found + 1;
+    }
     return NULL;
 }
 

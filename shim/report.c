@@ -44,10 +44,9 @@ static void start_descriptor(struct fp_settings *settings) {
 /* A child in another working directory is to find the same file. */
 static void start_file(struct fp_settings *settings) {
     char path[PATH_MAX];
-    size_t length = strlen(settings->report);
-    if (length == 0 || settings->report[0] == '/' || !getcwd(path, sizeof path))
+    if (!settings->report[0] || settings->report[0] == '/' || !getcwd(path, sizeof path))
         return;
-    size_t directory = strlen(path);
+    size_t length = strlen(settings->report), directory = strlen(path);
     if (directory + 1 + length >= sizeof path)
         return;
     path[directory] = '/';
