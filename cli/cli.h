@@ -173,11 +173,15 @@ struct cli_program {
     char what[CLI_PATH_BYTES]; /* what it comes down to: a script's interpreter, else the program itself */
     const char *obstacle;      /* why the shim can't work in it; NULL where it can, or where nothing can be told */
     const char *remedy;
-    bool refuses; /* with the shim in LD_PRELOAD it would not even start */
+    bool wants_port; /* the remedy is to tell it a port, which --export does */
+    bool refuses;    /* with the shim in LD_PRELOAD it would not even start */
 };
 
 /* `command`: a name to look for, or a path, as execvp(3) takes it. */
 void cli_look_at(const char *command, struct cli_program *program);
+
+/* What it is called in messages: a script with its interpreter. To be freed. */
+char *cli_program_title(const struct cli_program *program);
 
 /* process.c: what /proc says. Everything is a moment old, and a process may be gone: then it is 0, false or "". */
 

@@ -352,12 +352,14 @@ static void check_busy(struct checkup *checkup, struct cli_sockets *sockets, enu
 static void check_program(struct checkup *checkup, const char *command) {
     struct cli_program program;
     cli_look_at(command, &program);
+    char *title = cli_program_title(&program);
     if (!program.path[0])
         say(checkup, MEND, "program", "%s: there is none that can be run; name it by its path, or see PATH", command);
     else if (program.obstacle)
-        say(checkup, MEND, "program", "%s: %s; %s", program.what, program.obstacle, program.remedy);
+        say(checkup, MEND, "program", "%s: %s; %s", title, program.obstacle, program.remedy);
     else
-        say(checkup, FINE, "program", "%s", program.what);
+        say(checkup, FINE, "program", "%s", title);
+    free(title);
 }
 
 static int check(struct cli_call *call, struct checkup *checkup) {

@@ -161,6 +161,7 @@ static bool is_loader(const char *path) {
 static void look_at_image(struct cli_program *program, int fd, const unsigned char *head) {
     struct image image = {.fd = fd};
     program->remedy = ANOTHER_WAY;
+    program->wants_port = true;
     if (head[EI_CLASS] != OWN_CLASS) {
         program->obstacle = "a " OTHER_BITS "-bit program, and the shim is a " OWN_BITS "-bit one";
         return;
@@ -198,6 +199,7 @@ static void look_at_rights(struct cli_program *program) {
     else
         program->obstacle = "a program with file capabilities, for which LD_PRELOAD is ignored";
     program->remedy = "run it as the user that it becomes, or run a copy, which has no such rights";
+    program->wants_port = false;
 }
 
 /* One step: true where it is a script, whose interpreter is to be looked at next. */
@@ -217,7 +219,7 @@ static bool look_once(struct cli_program *program) {
 
 void cli_look_at(const char *command, struct cli_program *program) {
     program->obstacle = program->remedy = NULL;
-    program->refuses = false;
+    program->wants_port = program->refuses = false;
     program->what[0] = 0;
     if (!find(command, program->path))
         return;
@@ -226,4 +228,10 @@ void cli_look_at(const char *command, struct cli_program *program) {
         ;
     if (!program->obstacle)
         look_at_rights(program);
+}
+
+char *cli_program_title(const struct cli_program *program) {
+    if (strcmp(program->path, program->what) == 0)
+        return cli_text("%s", program->path);
+    return cli_text("%s, run by %s", program->path, program->what);
 }

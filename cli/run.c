@@ -246,12 +246,22 @@ static int export_ports(const struct cli_call *call, struct freeport *fp, const 
 
 /* The command. */
 
+static void say_not_covered(const struct cli_program *program, const char *exported) {
+    char *title = cli_program_title(program);
+    if (exported && program->wants_port)
+        cli_error("%s: not covered: %s; let it bind the port that --export has set: %s", title, program->obstacle,
+                  exported);
+    else
+        cli_error("%s: not covered: %s; %s", title, program->obstacle, program->remedy);
+    free(title);
+}
+
 /* Says in one line where the shim can't work. True where LD_PRELOAD would keep the program from starting at all. */
-static bool warn(const char *command, const struct fp_settings *settings) {
+static bool warn(const struct cli_call *call, const struct fp_settings *settings) {
     struct cli_program program;
-    cli_look_at(command, &program);
+    cli_look_at(call->operand[0], &program);
     if (program.obstacle && settings->log != FP_LOG_QUIET)
-        cli_error("%s: not covered: %s; %s", program.what, program.obstacle, program.remedy);
+        say_not_covered(&program, cli_value(call, "export"));
     return program.refuses;
 }
 
@@ -288,7 +298,7 @@ static int start(const struct cli_call *call, const struct fp_settings *settings
     set_variables(call, default_range);
     code = export_ports(call, fp, settings);
     if (code == CLI_OK) {
-        set_preload(warn(call->operand[0], settings) ? NULL : shim);
+        set_preload(warn(call, settings) ? NULL : shim);
         code = cli_value(call, "audit") ? cli_audit(fp, settings, call->operand) : cli_become(call->operand);
     }
     cli_close(fp);

@@ -84,11 +84,27 @@ becomes, or run a copy, which has no such rights"
     printf '#! %s\n' "$BATS_TEST_TMPDIR/script" >"$BATS_TEST_TMPDIR/twice"
     printf '#!/bin/sh\n' >"$BATS_TEST_TMPDIR/plain"
     chmod +x "$BATS_TEST_TMPDIR"/{script,by_env,twice,plain}
-    line="freeport: $FREEPORT_PROGRAMS/fpsock_static: not covered: $STATIC"
-    assert_equal "$(told "$BATS_TEST_TMPDIR/script")" "$line"
-    assert_equal "$(told "$BATS_TEST_TMPDIR/twice")" "$line"
-    assert_equal "$(PATH=$FREEPORT_PROGRAMS:$PATH told "$BATS_TEST_TMPDIR/by_env")" "$line"
+    for script in script twice by_env; do
+        assert_equal "$(PATH=$FREEPORT_PROGRAMS:$PATH told "$BATS_TEST_TMPDIR/$script")" \
+            "freeport: $BATS_TEST_TMPDIR/$script, run by $FREEPORT_PROGRAMS/fpsock_static: not covered: $STATIC"
+    done
+    assert_equal "$(looked "$BATS_TEST_TMPDIR/script")" \
+        "$BATS_TEST_TMPDIR/script, run by $FREEPORT_PROGRAMS/fpsock_static: $STATIC"
     assert_equal "$(told "$BATS_TEST_TMPDIR/plain")" ""
+    run freeport doctor "$BATS_TEST_TMPDIR/plain"
+    assert_line "ok    program    $BATS_TEST_TMPDIR/plain, run by /bin/sh"
+}
+
+@test "with --export, what is left to do is to use it; where that does not help, it is not advised" {
+    run -0 freeport run --export PORT=8080,OTHER=8081 "$FREEPORT_PROGRAMS/fpsock_static"
+    assert_output "freeport: $FREEPORT_PROGRAMS/fpsock_static: not covered: a static program, into which nothing can be \
+loaded; let it bind the port that --export has set: PORT=8080,OTHER=8081"
+    ((UID == 0)) || skip "only root makes files for others"
+    cp /bin/true "$BATS_TEST_TMPDIR/program"
+    chown 4711 "$BATS_TEST_TMPDIR/program"
+    chmod 4755 "$BATS_TEST_TMPDIR/program"
+    run -0 freeport run --export PORT=8080 "$BATS_TEST_TMPDIR/program"
+    assert_output --partial "; run it as the user that it becomes, or run a copy, which has no such rights"
 }
 
 @test "along PATH, as execvp(3) looks" {
