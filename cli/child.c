@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,15 +18,25 @@ struct dispositions {
     struct sigaction child;
 };
 
+/* `failed`: closed by a successful exec; else it is told the exit code, which is freeport's and not the command's. */
 __attribute__((noreturn)) static void become(char **command, const struct dispositions *before, pid_t parent,
-                                             cli_child_prepare *prepare, void *context) {
+                                             cli_child_prepare *prepare, void *context, int failed) {
     sigaction(SIGCHLD, &before->child, NULL);
     sigprocmask(SIG_SETMASK, &before->mask, NULL);
     /* Nobody is to outlive a freeport that is killed: without it, a command that was killed would be gone. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         raise(SIGKILL);
-    _exit(!prepare || prepare(context) ? cli_become(command) : CLI_CANNOT_START);
+    unsigned char code = !prepare || prepare(context) ? (unsigned char)cli_become(command) : CLI_CANNOT_START;
+    _exit(write(failed, &code, 1) == 1 ? code : CLI_CANNOT_START);
+}
+
+/* CLI_OK once the command has begun. Signals wait meanwhile, so only the child's end can come in between. */
+static int wait_for_exec(pid_t pid, int failed) {
+    unsigned char code = CLI_OK;
+    if (read(failed, &code, 1) == 1)
+        waitpid(pid, NULL, 0);
+    return code;
 }
 
 int cli_child_start(struct cli_child *child, char **command, cli_child_prepare *prepare, void *context) {
@@ -37,14 +48,18 @@ int cli_child_start(struct cli_child *child, char **command, cli_child_prepare *
     sigaction(SIGCHLD, &plain, &before.child); /* who ignores it has no children to wait for */
     sigprocmask(SIG_SETMASK, &all, &before.mask);
     pid_t self = getpid();
-    child->pid = child->signals < 0 ? -1 : fork();
+    int ends[2];
+    child->pid = child->signals < 0 || pipe2(ends, O_CLOEXEC) != 0 ? -1 : fork();
     if (child->pid < 0) {
         cli_error("%s: %s", command[0], strerror(errno));
         return CLI_CANNOT_START;
     }
     if (child->pid == 0)
-        become(command, &before, self, prepare, context);
-    return CLI_OK;
+        become(command, &before, self, prepare, context, ends[1]);
+    close(ends[1]);
+    int code = wait_for_exec(child->pid, ends[0]);
+    close(ends[0]);
+    return code;
 }
 
 /* Whoever has come to us (a subreaper) is waited for too. */

@@ -302,7 +302,7 @@ struct cli_child {
 /* Runs in the child before the command; false: the command is not started, with exit code 125. */
 typedef bool cli_child_prepare(void *context);
 
-/* CLI_OK or an exit code after an error. */
+/* CLI_OK once the command runs, or an exit code after an error: 126 and 127 where there is nothing to run, too. */
 int cli_child_start(struct cli_child *child, char **command, cli_child_prepare *prepare, void *context);
 
 /* Reads the signals that have come, and hands them on. */

@@ -23,6 +23,13 @@ enum { NAMES_BYTES = 120 };
 /* Names of programs, with commas. */
 struct port_use {
     char binders[NAMES_BYTES], clients[NAMES_BYTES];
+    bool covered; /* the shim works in one of the binders: as a sentinel it would be replaced */
+};
+
+/* A program that the shim can't work in. What it binds is no sentinel: its clients would be refused, it would not. */
+struct outsider {
+    char name[NAMES_BYTES];
+    const char *obstacle, *remedy;
 };
 
 struct lesson {
@@ -30,6 +37,8 @@ struct lesson {
     struct fp_portset given[FP_PROTOCOLS];
     uint16_t local_from, local_to;
     const struct cli_watch *watch;
+    struct outsider *outsiders;
+    size_t outsider_count;
 };
 
 static struct port_use *use_of(const struct lesson *lesson, unsigned protocol, unsigned port) {
@@ -48,12 +57,45 @@ static void add_name(char names[static NAMES_BYTES], const char *name) {
     snprintf(names + length, NAMES_BYTES - length, "%s%s", length ? ", " : "", fits ? name : "...");
 }
 
-static void add_program(char names[static NAMES_BYTES], pid_t pid) {
+/* To be freed. */
+static char *name_of(pid_t pid) {
     char *name = cli_command_of(pid);
     for (char *at = name; *at; at++)
         if ((unsigned char)*at < 0x20 || *at == 0x7f)
             *at = '?';
-    add_name(names, *name ? name : "?");
+    if (*name)
+        return name;
+    free(name);
+    return cli_text("?");
+}
+
+static void add_outsider(struct lesson *lesson, const char *name, const struct cli_program *program) {
+    struct outsider outsider = {.obstacle = program->obstacle, .remedy = program->remedy};
+    snprintf(outsider.name, sizeof outsider.name, "%s", name);
+    for (size_t i = 0; i < lesson->outsider_count; i++)
+        if (strcmp(lesson->outsiders[i].name, outsider.name) == 0 && lesson->outsiders[i].obstacle == outsider.obstacle)
+            return;
+    lesson->outsiders =
+        cli_need(reallocarray(lesson->outsiders, lesson->outsider_count + 1, sizeof *lesson->outsiders));
+    lesson->outsiders[lesson->outsider_count++] = outsider;
+}
+
+static void add_binder(struct lesson *lesson, struct port_use *use, pid_t pid) {
+    struct cli_program program;
+    char path[32], *name = name_of(pid);
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+    cli_look_at(path, &program);
+    if (program.obstacle)
+        add_outsider(lesson, name, &program);
+    else
+        use->covered = true;
+    add_name(use->binders, name);
+    free(name);
+}
+
+static void add_client(struct port_use *use, pid_t pid) {
+    char *name = name_of(pid);
+    add_name(use->clients, name);
     free(name);
 }
 
@@ -82,9 +124,9 @@ static void learn_call(const struct cli_seen *seen, void *context) {
         return;
     struct port_use *use = use_of(lesson, protocol, seen->port);
     if (seen->binds)
-        add_program(use->binders, seen->pid);
+        add_binder(lesson, use, seen->pid);
     else if (here(&seen->address))
-        add_program(use->clients, seen->pid);
+        add_client(use, seen->pid);
 }
 
 /* What is told. */
@@ -116,7 +158,7 @@ static unsigned print_ports(FILE *out, const struct lesson *lesson, bool bound, 
                 fprintf(out, "freeport: %s\n", title);
             fprintf(out, "  %s %5u", protocol_names[protocol], port);
             if (bound)
-                fprintf(out, "  bound by %s", use->binders);
+                fprintf(out, "  bound by %s%s", use->binders, use->covered ? "" : " (not covered)");
             if (*use->clients)
                 fprintf(out, "%s reached by %s", bound ? "," : " ", use->clients);
             fputc('\n', out);
@@ -137,17 +179,22 @@ static void print_run(FILE *out, unsigned from, unsigned to, const char *before,
     fputs(after, out);
 }
 
-/* As FREEPORT_SENTINELS takes them, neighbours together. */
+/* In which protocols it is to be a sentinel, as bits. */
+static unsigned sentinel_in(const struct lesson *lesson, unsigned port) {
+    return (unsigned)use_of(lesson, FP_TCP, port)->covered | (unsigned)use_of(lesson, FP_UDP, port)->covered << 1;
+}
+
+/* The option, where there are any; as FREEPORT_SENTINELS takes them, neighbours together. */
 static void print_sentinels(FILE *out, const struct lesson *lesson) {
     static const char *const suffixes[] = {"", "/tcp", "/udp", ""};
-    const char *comma = "";
+    const char *before = " --sentinels ";
     for (unsigned port = 1; port < 65536; port++) {
-        unsigned from = port, bound = bound_in(lesson, port);
-        while (bound && port < 65535 && bound_in(lesson, port + 1) == bound)
+        unsigned from = port, protocols = sentinel_in(lesson, port);
+        while (protocols && port < 65535 && sentinel_in(lesson, port + 1) == protocols)
             port++;
-        if (bound) {
-            print_run(out, from, port, comma, suffixes[bound]);
-            comma = ",";
+        if (protocols) {
+            print_run(out, from, port, before, suffixes[protocols]);
+            before = ",";
         }
     }
 }
@@ -187,6 +234,9 @@ static void print_word(FILE *out, const char *word) {
 static void tell(FILE *out, const struct lesson *lesson, char **command) {
     unsigned bound = print_ports(out, lesson, true, "hard-coded ports:");
     print_ports(out, lesson, false, "ports of this host that nobody here binds; as sentinels they would be refused:");
+    for (size_t i = 0; i < lesson->outsider_count; i++)
+        fprintf(out, "freeport: %s: not covered: %s; %s\n", lesson->outsiders[i].name, lesson->outsiders[i].obstacle,
+                lesson->outsiders[i].remedy);
     if (lesson->watch->unseen > 0)
         fprintf(out, "freeport: %u calls of other users' processes could not be looked at; learn as root\n",
                 lesson->watch->unseen);
@@ -197,10 +247,7 @@ static void tell(FILE *out, const struct lesson *lesson, char **command) {
     if (range)
         fprintf(out, " --tcp %s --udp %s", range, range);
     free(range);
-    if (bound > 0) {
-        fputs(" --sentinels ", out);
-        print_sentinels(out, lesson);
-    }
+    print_sentinels(out, lesson);
     fputs(" --", out);
     for (; *command; command++)
         print_word(out, *command);
@@ -213,9 +260,9 @@ static int learn_command(FILE *out, char **command) {
     watch.context = &lesson;
     cli_local_ports(&lesson.local_from, &lesson.local_to);
     int code = cli_watch(&watch, command);
-    if (code == CLI_OK && watch.listener >= 0) {
+    if (code == CLI_OK && watch.listener >= 0)
         tell(out, &lesson, command);
-    }
+    free(lesson.outsiders);
     free(lesson.uses);
     return code == CLI_OK ? cli_child_end(&watch.child) : code;
 }
@@ -247,8 +294,9 @@ const struct cli_verb cli_learn = {
     .options = options,
     .notes = "At its end: each port that was bound by its number, who bound and who reached\n"
              "it, and as the last line the freeport run that replaces them. Static and Go\n"
-             "programs count too; needs Linux 5.6. Unless you are root, set-user-ID programs\n"
-             "gain no rights meanwhile.\n"
+             "programs are watched too, but their ports are no sentinels; a line says what\n"
+             "helps. Needs Linux 5.6. Unless you are root, set-user-ID programs gain no\n"
+             "rights meanwhile.\n"
              "Exit: the command's own; 2 usage, 125 not watched, 126 and 127 as env(1).\n",
     .command = true,
     .run = learn,

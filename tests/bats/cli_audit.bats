@@ -114,8 +114,9 @@ the FREEPORT_ variables on to it; where it has them, it bound past libc (io_urin
     run -42 freeport run --audit sh -c 'exit 42'
     run -143 freeport run --audit sh -c 'kill -TERM $$'
     run -127 freeport run --audit "$BATS_TEST_TMPDIR/nothing"
-    assert_line "freeport: $BATS_TEST_TMPDIR/nothing: No such file or directory"
+    assert_output "freeport: $BATS_TEST_TMPDIR/nothing: No such file or directory" # and nothing was audited
     run -126 freeport run --audit "$BATS_TEST_TMPDIR"
+    assert_output "freeport: $BATS_TEST_TMPDIR: Permission denied"
 }
 
 @test "a signal ends freeport as it has ended the command" {

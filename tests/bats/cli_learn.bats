@@ -118,9 +118,31 @@ PYTHON
     read -r one two three < <(range_ports "$range" 0 3)
     run -0 learnt sh -c '"$0" tcp4 bind 127.0.0.1 "$1"; "$0" threads 1 udp4 bind 127.0.0.1 "$2"
         sh -c "sh -c \"$0 tcp6 bind ::1 $3; :\"; :"' "$FREEPORT_PROGRAMS/fpsock_static" "$one" "$two" "$three"
-    assert_line --index 1 "  tcp $one  bound by fpsock_static"
-    assert_line --index 2 "  tcp $three  bound by fpsock_static"
-    assert_line --index 3 "  udp $two  bound by fpsock_static"
+    assert_line --index 1 "  tcp $one  bound by fpsock_static (not covered)"
+    assert_line --index 2 "  tcp $three  bound by fpsock_static (not covered)"
+    assert_line --index 3 "  udp $two  bound by fpsock_static (not covered)"
+}
+
+@test "what the shim can't work in is told, with what helps, and its ports are no sentinels" {
+    range=$(own_range)
+    read -r one two three < <(range_ports "$range" 0 3)
+    script test.sh <<'SHELL'
+"$1" tcp4 bind 127.0.0.1 "$3"
+"$1" tcp4 bind 127.0.0.1 "$4"
+"$2" tcp4 bind 127.0.0.1 "$4"
+"$2" tcp4 bind 127.0.0.1 "$5"
+SHELL
+    run -0 learnt sh "$BATS_TEST_TMPDIR/test.sh" "$FREEPORT_PROGRAMS/fpsock_static" "$FREEPORT_PROGRAMS/fpsock" \
+        "$one" "$two" "$three"
+    assert_line --index 1 "  tcp $one  bound by fpsock_static (not covered)"
+    assert_line --index 2 "  tcp $two  bound by fpsock_static, fpsock"
+    assert_line --index 3 "  tcp $three  bound by fpsock"
+    assert_line --index 4 "freeport: fpsock_static: not covered: a static program, into which nothing can be loaded; let \
+it take its port from the environment (freeport run --export PORT=8080) or as an argument (freeport get)"
+    assert_equal "${#lines[@]}" 6
+    assert_equal "$(run_line | sed 's/--tcp.*--udp [^ ]* //')" "freeport run --sentinels $two-$three/tcp"
+    run -0 learnt "$FREEPORT_PROGRAMS/fpsock_static" tcp4 bind 127.0.0.1 "$one"
+    refute_output --partial --sentinels
 }
 
 @test "the calls are as ever: results, errors, what else is bound, and no socket of another kind" {
@@ -171,11 +193,17 @@ freeport run -- sh -c 'echo out'"
 @test "the exit status is the command's, a signal too" {
     run -42 freeport learn sh -c 'exit 42'
     run -143 freeport learn sh -c 'kill -TERM $$'
-    run -127 freeport learn "$BATS_TEST_TMPDIR/nothing"
-    assert_line "freeport: $BATS_TEST_TMPDIR/nothing: No such file or directory"
-    run -126 freeport learn "$BATS_TEST_TMPDIR"
+    run -127 freeport learn sh -c 'exit 127'
+    assert_line "freeport run -- sh -c 'exit 127'"
     run -2 freeport learn
     assert_output "freeport: learn: expected a command; see freeport learn --help"
+}
+
+@test "of a command that there is not, or that can't be run, nothing is learnt: 127, 126" {
+    run -127 freeport learn "$BATS_TEST_TMPDIR/nothing"
+    assert_output "freeport: $BATS_TEST_TMPDIR/nothing: No such file or directory"
+    run -126 freeport learn "$BATS_TEST_TMPDIR"
+    assert_output "freeport: $BATS_TEST_TMPDIR: Permission denied"
 }
 
 @test "what the command leaves behind goes on, and binds" {
