@@ -142,6 +142,9 @@ enum cli_origin { CLI_NOWHERE, CLI_OPTION, CLI_ENVIRONMENT, CLI_FILE };
 /* What a call has for a variable: option, else environment, else file. Only for variables that the verb knows. */
 const char *cli_given(const struct cli_call *call, const char *variable, enum cli_origin *origin);
 
+/* Where that came from, for messages: the option, the line of the file, or the variable. To be freed. */
+char *cli_where(const struct cli_call *call, const char *variable);
+
 /*
  * The settings of a call. Where nothing gives a range, both are CLI_DEFAULT_RANGE, which *default_range, where not
  * NULL, tells. False after an error.

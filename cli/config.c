@@ -127,26 +127,27 @@ static const char *source(const char *variable, void *context) {
     return cli_given(reading->call, variable, &origin);
 }
 
+char *cli_where(const struct cli_call *call, const char *variable) {
+    enum cli_origin origin;
+    char key[32];
+    cli_given(call, variable, &origin);
+    if (call->name && strcmp(variable, "FREEPORT_NAME") == 0)
+        return cli_text("%s", call->verb->name);
+    if (origin == CLI_OPTION)
+        return cli_text("--%s", cli_given_for(call, variable)->name);
+    if (origin != CLI_FILE)
+        return cli_text("%s", variable);
+    fp_file_key(variable, key, sizeof key);
+    return cli_text("%s:%u: %s", call->file->path, fp_file_find(call->file, call->section, variable)->line, key);
+}
+
 static void complain(const struct fp_settings *settings, const char *variable, const char *value, const char *expected,
                      void *context) {
     (void)settings;
     struct reading *reading = context;
-    const struct cli_call *call = reading->call;
-    enum cli_origin origin;
-    char where[PATH_MAX + 64], key[32];
-    cli_given(call, variable, &origin);
-    if (call->name && strcmp(variable, "FREEPORT_NAME") == 0) {
-        snprintf(where, sizeof where, "%s", call->verb->name);
-    } else if (origin == CLI_OPTION) {
-        snprintf(where, sizeof where, "--%s", cli_given_for(call, variable)->name);
-    } else if (origin == CLI_FILE) {
-        fp_file_key(variable, key, sizeof key);
-        snprintf(where, sizeof where, "%s:%u: %s", call->file->path,
-                 fp_file_find(call->file, call->section, variable)->line, key);
-    } else {
-        snprintf(where, sizeof where, "%s", variable);
-    }
+    char *where = cli_where(reading->call, variable);
     cli_bad_value(where, value, expected);
+    free(where);
     reading->complained = true;
 }
 

@@ -86,17 +86,33 @@ static const char *absolute(const char *path, char whole[static PATH_BYTES]) {
     return whole;
 }
 
-/*
- * Told now rather than at the first bind. What is there is not opened: the reader of a FIFO would take that for a
- * writer who came and went.
- */
+/* What is there is not opened: the reader of a FIFO would take that for a writer who came and went. */
 static bool writable(const char *path) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666);
-    if (fd >= 0) {
-        close(fd);
-        return true;
+    struct stat st;
+    if (stat(path, &st) != 0) {
+        int fd = errno == ENOENT ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666) : -1;
+        if (fd >= 0)
+            close(fd);
+        return fd >= 0;
     }
-    return errno == EEXIST && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0;
+    if (S_ISDIR(st.st_mode) || S_ISSOCK(st.st_mode)) {
+        errno = S_ISDIR(st.st_mode) ? EISDIR : ENXIO;
+        return false;
+    }
+    return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0;
+}
+
+/* Told now rather than at the first bind, by which nobody may look any more. */
+static int check_report(const struct cli_call *call, const char *path) {
+    if (!*path || writable(path))
+        return CLI_OK;
+    int error = errno;
+    char *where = cli_where(call, "FREEPORT_REPORT");
+    cli_error("%s: '%s': %s; expected a file or FIFO that can be written to: name another, or --report - for standard "
+              "error",
+              where, path, strerror(error));
+    free(where);
+    return error == EISDIR ? CLI_USAGE : CLI_CANNOT_START;
 }
 
 static int prepare_report(struct cli_call *call, struct made *made) {
@@ -285,14 +301,11 @@ int cli_become(char **command) {
 static int start(const struct cli_call *call, const struct fp_settings *settings, bool default_range) {
     char shim[CLI_SHIM_BYTES];
     struct freeport *fp;
-    const char *report = cli_value(call, "report");
-    if (report && !writable(report)) {
-        cli_error("--report: '%s': %s", report, strerror(errno));
-        return CLI_CANNOT_START;
-    }
-    if (!cli_find_shim(shim))
-        return CLI_CANNOT_START;
-    int code = cli_open(settings, true, &fp);
+    int code = check_report(call, settings->report);
+    if (code == CLI_OK && !cli_find_shim(shim))
+        code = CLI_CANNOT_START;
+    if (code == CLI_OK)
+        code = cli_open(settings, true, &fp);
     if (code != CLI_OK)
         return code;
     set_variables(call, default_range);

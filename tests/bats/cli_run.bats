@@ -328,9 +328,31 @@ spaces and colons, which LD_PRELOAD can't hold; install it elsewhere, or name a 
 its own"
 }
 
-@test "a report file that can't be written is told before the command starts" {
+REPORTABLE="expected a file or FIFO that can be written to: name another, or --report - for standard error"
+
+@test "a report file that can't be written is told before the command starts, by the name it was given under" {
     run -125 freeport run --report "$BATS_TEST_TMPDIR/no/file" echo started
-    assert_output "freeport: --report: '$BATS_TEST_TMPDIR/no/file': No such file or directory"
+    assert_output "freeport: --report: '$BATS_TEST_TMPDIR/no/file': No such file or directory; $REPORTABLE"
+    FREEPORT_REPORT=$BATS_TEST_TMPDIR/no/file run -125 freeport run echo started
+    assert_output "freeport: FREEPORT_REPORT: '$BATS_TEST_TMPDIR/no/file': No such file or directory; $REPORTABLE"
+    config "report = $BATS_TEST_TMPDIR/no/file"
+    FREEPORT_CONFIG=$CONFIG run -125 freeport run echo started
+    assert_output "freeport: $CONFIG:1: report: '$BATS_TEST_TMPDIR/no/file': No such file or directory; $REPORTABLE"
+    /usr/bin/python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$BATS_TEST_TMPDIR/socket"
+    run -125 freeport run --report "$BATS_TEST_TMPDIR/socket" echo started
+    assert_output "freeport: --report: '$BATS_TEST_TMPDIR/socket': No such device or address; $REPORTABLE"
+    rm "$BATS_TEST_TMPDIR/socket"
+}
+
+@test "a directory is no report" {
+    refused --report "$BATS_TEST_TMPDIR" "freeport: --report: '$BATS_TEST_TMPDIR': Is a directory; $REPORTABLE"
+}
+
+@test "a report may be a link to a file that is not there yet" {
+    ln -s "$BATS_TEST_TMPDIR/file" "$BATS_TEST_TMPDIR/link"
+    run -0 freeport run --report "$BATS_TEST_TMPDIR/link" true
+    assert_output ""
+    [[ -f $BATS_TEST_TMPDIR/file ]]
 }
 
 @test "the reader of a FIFO waits for the first line" {
