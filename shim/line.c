@@ -145,19 +145,18 @@ static int try_write(int fd, const char *text, size_t length) {
     return write(fd, text, length) >= 0 ? 0 : errno;
 }
 
-static bool write_in_time(int fd, const char *text, size_t length, int timeout_ms) {
+/* 0, or the errno; EAGAIN: not in time. */
+static int write_in_time(int fd, const char *text, size_t length, int timeout_ms) {
     int64_t until = 0;
     for (;;) {
         int error = try_write(fd, text, length);
-        if (error == 0)
-            return true;
         if (error != EAGAIN && error != EINTR)
-            return false;
+            return error;
         int64_t now = now_ms();
         if (until == 0)
             until = now + timeout_ms;
         if (now >= until)
-            return false;
+            return EAGAIN;
         struct pollfd ready = {.fd = fd, .events = POLLOUT};
         poll(&ready, 1, (int)(until - now));
     }
@@ -178,16 +177,18 @@ bool fp_line_write(const struct fp_line *line, int fd, int timeout_ms) {
     pthread_sigmask(SIG_BLOCK, &ours, &before);
     sigpending(&pending);
 
-    bool written = write_in_time(fd, text, line->length + 1, timeout_ms);
+    int error = write_in_time(fd, text, line->length + 1, timeout_ms);
 
     /* A signal of ours is for this thread and pending by now; one that was pending before is the program's. */
     for (unsigned i = 0; i < 2; i++)
         if (sigismember(&pending, raised[i]) == 1)
             sigdelset(&ours, raised[i]);
     struct timespec none = {0};
-    while (!written && sigtimedwait(&ours, NULL, &none) > 0) {
+    while (error != 0 && sigtimedwait(&ours, NULL, &none) > 0) {
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     fp_cancel_restore(cancel);
-    return written;
+    if (error != 0)
+        errno = error;
+    return error == 0;
 }

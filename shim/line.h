@@ -24,7 +24,7 @@ void fp_line_address(struct fp_line *line, const struct sockaddr *address);
 
 /*
  * Writes it, waiting for at most timeout_ms where the descriptor does not take it at once. Raises neither SIGPIPE nor
- * SIGXFSZ; is no cancellation point. False where it was not written.
+ * SIGXFSZ; is no cancellation point. False where it was not written: errno says why, EAGAIN where not in time.
  */
 bool fp_line_write(const struct fp_line *line, int fd, int timeout_ms);
 

@@ -111,21 +111,35 @@ static void lost(const struct fp_settings *settings, const char *variable, const
 
 /*
  * Whoever named a file that nobody can write to would wait for a line in vain. Said once: in each process, or before it
- * was forked, since a server's workers have all the same trouble.
+ * was forked, since a server's workers have all the same trouble. `variable` may have a value to be shown behind it.
  */
-static void cant_open(const struct fp_settings *settings, int error) {
+static void trouble(const struct fp_settings *settings, const char *variable, const char *value, const char *what,
+                    int error) {
     static atomic_bool said;
     struct fp_line line;
     if (atomic_exchange(&said, true) || !fp_log_begin(&line, settings, FP_LOG_ERROR))
         return;
-    fp_line_text(&line, "FREEPORT_REPORT=");
-    fp_line_value(&line, settings->report);
-    fp_line_text(&line, ": can't be opened: ");
+    fp_line_text(&line, variable);
+    if (value) {
+        fp_line_text(&line, "=");
+        fp_line_value(&line, value);
+    }
+    fp_line_text(&line, ": can't be ");
+    fp_line_text(&line, what);
+    fp_line_text(&line, ": ");
     fp_line_text(&line, strerrordesc_np(error) ? strerrordesc_np(error) : "unknown error");
     fp_line_text(&line, "; expected a file that user ");
     fp_line_number(&line, geteuid());
     fp_line_text(&line, " may write to, or a FIFO with a reader; what is not reported there is in freeport list");
     fp_log_end(&line);
+}
+
+/* A reader that is gone or slow is nobody's mistake; a full disk is to be known. */
+static void cant_write(const struct fp_settings *settings, const char *variable, const char *value, int error) {
+    if (error == EAGAIN || error == EPIPE || error == ECONNRESET)
+        lost(settings, variable, "its reader is gone, or did not read in time");
+    else
+        trouble(settings, variable, value, "written", error);
 }
 
 static void to_descriptor(const struct fp_settings *settings, const struct fp_line *line) {
@@ -135,7 +149,7 @@ static void to_descriptor(const struct fp_settings *settings, const struct fp_li
         (uint64_t)st.st_ino != settings->report_inode)
         lost(settings, "FREEPORT_REPORT_FD", "the descriptor is closed, or something else by now");
     else if (!fp_line_write(line, settings->report_fd, settings->timeout_ms))
-        lost(settings, "FREEPORT_REPORT_FD", "its reader is gone, or did not read in time");
+        cant_write(settings, "FREEPORT_REPORT_FD", NULL, errno);
 }
 
 /* A FIFO is opened for writing when it has a reader; until then the open fails with ENXIO. */
@@ -155,10 +169,10 @@ static void to_file(const struct fp_settings *settings, const struct fp_line *li
     struct fp_cancel cancel = fp_cancel_off();
     int fd = open_in_time(settings->report, &timeout_ms);
     if (fd < 0) {
-        cant_open(settings, errno);
+        trouble(settings, "FREEPORT_REPORT", settings->report, "opened", errno);
     } else {
         if (!fp_line_write(line, fd, timeout_ms))
-            lost(settings, "FREEPORT_REPORT", "the file can't be written to");
+            cant_write(settings, "FREEPORT_REPORT", settings->report, errno);
         close(fd);
     }
     fp_cancel_restore(cancel);

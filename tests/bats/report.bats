@@ -357,13 +357,28 @@ cant_open() {
     [[ $stderr == "freeport: FREEPORT_REPORT=/no?such/aaa"*"...: can't be opened: "*"freeport list" ]] || fail "$stderr"
 }
 
+@test "a full disk: binds work, and one line says so, by file or descriptor" {
+    said="can't be written: No space left on device; expected a file that user $UID may write to, or a FIFO with a \
+reader; what is not reported there is in freeport list"
+    FREEPORT_REPORT=/dev/full run -0 --separate-stderr fpsock tcp4 bind 127.0.0.1 0 udp4 bind 127.0.0.1 0
+    got ok ok
+    assert_equal "$stderr" "freeport: FREEPORT_REPORT=/dev/full: $said"
+    FREEPORT_REPORT_FD=7 run -0 --separate-stderr fpsock tcp4 bind 127.0.0.1 0 7>/dev/full
+    got ok
+    assert_equal "$stderr" "freeport: FREEPORT_REPORT_FD: $said"
+}
+
 @test "a file that may not grow raises no SIGXFSZ" {
     [[ ${FREEPORT_SANITIZE:-} != *thread* ]] || skip "the sanitizer's runtime writes a file of its own"
     configure FREEPORT_REPORT="$report"
     run -0 fpsock tcp4 bind 127.0.0.1 0 # the segment is there
     size=$(wc -c <"$report")
-    run -0 bash -c "ulimit -f 0; exec env LD_PRELOAD='$(preload)' '$FPSOCK' tcp4 bind 127.0.0.1 0 name"
-    got ok "127.0.0.1 $second"
+    # Standard error is a pipe: as a file it could not grow either.
+    bash -c "ulimit -f 0; exec env LD_PRELOAD='$(preload)' '$FPSOCK' tcp4 bind 127.0.0.1 0 name" 2>&1 |
+        cat >"$BATS_TEST_TMPDIR/said"
+    run -0 cat "$BATS_TEST_TMPDIR/said"
+    assert_line "127.0.0.1 $second"
+    assert_line --partial "freeport: FREEPORT_REPORT=$report: can't be written: File too large; "
     assert_equal "$(wc -c <"$report")" "$size"
 }
 
