@@ -120,6 +120,9 @@ int cli_bad_value(const char *where, const char *value, const char *expected);
 /* As asprintf(3), with memory to be freed. */
 __attribute__((format(printf, 1, 2))) char *cli_text(const char *format, ...);
 
+/* A word as a shell takes it: quoted where it has to be. To be freed. */
+char *cli_shell_word(const char *word);
+
 /* Ports as a range has them: "20000-20010,20020". To be freed. */
 char *cli_ports(const struct fp_portset *set);
 
@@ -279,6 +282,12 @@ enum cli_state cli_state_of(struct cli_sockets *sockets, const struct cli_segmen
  * *fp is NULL then. Returns CLI_OK or, after an error, an exit code.
  */
 int cli_open(const struct fp_settings *settings, bool create, struct freeport **fp);
+
+/* The same, and what was found, be there a handle or none. */
+struct fp_segment_facts;
+int cli_open_with(const struct fp_settings *settings, bool create, struct freeport **fp,
+                  struct fp_segment_facts *facts);
+
 void cli_close(struct freeport *fp);
 
 /* The line and the exit code for a port that could not be had. */

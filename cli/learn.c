@@ -215,22 +215,6 @@ static char *range_around(const struct lesson *lesson) {
     return whole ? NULL : cli_ports(&range);
 }
 
-/* A word as a shell takes it. */
-static void print_word(FILE *out, const char *word) {
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+=./,:@%";
-    if (*word && word[strspn(word, plain)] == 0) {
-        fprintf(out, " %s", word);
-        return;
-    }
-    fputs(" '", out);
-    for (; *word; word++)
-        if (*word == '\'')
-            fputs("'\\''", out);
-        else
-            fputc(*word, out);
-    fputc('\'', out);
-}
-
 static void tell(FILE *out, const struct lesson *lesson, char **command) {
     unsigned bound = print_ports(out, lesson, true, "hard-coded ports:");
     print_ports(out, lesson, false, "ports of this host that nobody here binds; as sentinels they would be refused:");
@@ -249,8 +233,11 @@ static void tell(FILE *out, const struct lesson *lesson, char **command) {
     free(range);
     print_sentinels(out, lesson);
     fputs(" --", out);
-    for (; *command; command++)
-        print_word(out, *command);
+    for (; *command; command++) {
+        char *word = cli_shell_word(*command);
+        fprintf(out, " %s", word);
+        free(word);
+    }
     fputc('\n', out);
 }
 

@@ -100,6 +100,22 @@ char *cli_valid_utf8(const char *text) {
     return out;
 }
 
+char *cli_shell_word(const char *word) {
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+=./,:@%";
+    if (*word && word[strspn(word, plain)] == 0)
+        return cli_text("%s", word);
+    char *quoted = cli_need(malloc(4 * strlen(word) + 3)), *at = quoted;
+    *at++ = '\'';
+    for (; *word; word++)
+        if (*word == '\'')
+            at = stpcpy(at, "'\\''");
+        else
+            *at++ = *word;
+    *at++ = '\'';
+    *at = 0;
+    return quoted;
+}
+
 char *cli_ports(const struct fp_portset *set) {
     char *text = NULL;
     size_t size;

@@ -8,9 +8,12 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <gnu/lib-names.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /*
  * Under `freeport run`, the shim is in this process too, and would take a probe of the library for a program that binds
@@ -37,34 +40,83 @@ static int plain_getsockname(int fd, struct sockaddr *address, socklen_t *length
 
 static const struct fp_calls calls = {.bind = plain_bind, .getsockname = plain_getsockname};
 
-static int refused(const struct fp_segment_facts *facts, int error) {
-    const char *name = facts->name;
+/* What has a segment's name and is none that this version can use. */
+enum impostor { STRANGE, OTHER_VERSION, DAMAGED };
+
+static enum impostor look_at(const char *path, uint32_t *version) {
+    struct fp_header header = {0};
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    bool regular = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    bool read = regular && pread(fd, &header, sizeof header, 0) > 0;
+    if (fd >= 0)
+        close(fd);
+    *version = header.version;
+    if (read && header.magic == FP_MAGIC && header.version != FP_VERSION)
+        return OTHER_VERSION;
+    return regular && (header.magic == FP_MAGIC || st.st_size == (off_t)sizeof(struct fp_segment)) ? DAMAGED : STRANGE;
+}
+
+/* Only what is freeport's own is to be removed, and only by who may. */
+static void say_impostor(const struct fp_segment_facts *facts) {
+    uint32_t version;
+    char *path = cli_text("/dev/shm%s", facts->name), *word = cli_shell_word(path), *what;
+    enum impostor impostor = look_at(path, &version);
+    if (impostor == OTHER_VERSION)
+        what = cli_text("of another version of freeport: layout %u, and this one has %d", version, FP_VERSION);
+    else
+        what = cli_text("%s", impostor == DAMAGED ? "damaged" : "no freeport segment");
+    if (impostor == STRANGE)
+        cli_error("segment %s: %s; FREEPORT_SEGMENT names another", facts->name, what);
+    else if (facts->owner != geteuid() && geteuid() != 0)
+        cli_error("segment %s: %s; FREEPORT_SEGMENT names another, or user %u removes it once nothing uses it",
+                  facts->name, what, facts->owner);
+    else
+        cli_error("segment %s: %s; FREEPORT_SEGMENT names another, or remove it once nothing uses it: rm %s",
+                  facts->name, what, word);
+    free(what);
+    free(word);
+    free(path);
+}
+
+static const char *way_out(int error) {
     switch (error) {
-    case -EPERM:
-    case -EACCES:
+    case -ENOENT:
+        return "no /dev/shm; freeport needs one that can be written";
+    case -EROFS:
+        return "/dev/shm is read-only; freeport needs one that can be written";
+    case -ENOSPC:
+        return "/dev/shm is full; make room in it";
+    case -EFBIG:
+        return "larger than RLIMIT_FSIZE; raise it (ulimit -f)";
+    case -ENOMEM:
+        return "no memory or address space for it; raise RLIMIT_AS (ulimit -v)";
+    case -EMFILE:
+    case -ENFILE:
+        return "no descriptor left; raise RLIMIT_NOFILE (ulimit -n)";
+    default:
+        return freeport_strerror(error);
+    }
+}
+
+static int refused(const struct fp_segment_facts *facts, int error) {
+    bool forbidden = error == -EPERM || error == -EACCES;
+    if (forbidden && facts->owner == (uid_t)-1) /* it is not there, and may not be made */
+        cli_error("segment %s: /dev/shm: %s; freeport needs one that user %u may write to", facts->name,
+                  strerror(EACCES), geteuid());
+    else if (forbidden)
         cli_error("segment %s: %s (user %u's, mode %04o); FREEPORT_SEGMENT_MODE of who creates it lets others in, "
                   "FREEPORT_SEGMENT names another",
-                  name, freeport_strerror(-EACCES), facts->owner, (unsigned)facts->mode);
-        break;
-    case -EPROTO:
-        cli_error("segment %s: %s; FREEPORT_SEGMENT names another", name, freeport_strerror(error));
-        break;
-    case -ENOENT:
-        cli_error("segment %s: no /dev/shm; freeport needs one that can be written", name);
-        break;
-    case -EROFS:
-        cli_error("segment %s: /dev/shm is read-only; freeport needs one that can be written", name);
-        break;
-    case -EFBIG:
-        cli_error("segment %s: larger than RLIMIT_FSIZE; raise it (ulimit -f)", name);
-        break;
-    default:
-        cli_error("segment %s: %s", name, freeport_strerror(error));
-    }
+                  facts->name, freeport_strerror(-EACCES), facts->owner, (unsigned)facts->mode);
+    else if (error == -EPROTO)
+        say_impostor(facts);
+    else
+        cli_error("segment %s: %s", facts->name, way_out(error));
     return CLI_NO_SEGMENT;
 }
 
-int cli_open(const struct fp_settings *settings, bool create, struct freeport **fp) {
+int cli_open_with(const struct fp_settings *settings, bool create, struct freeport **fp,
+                  struct fp_segment_facts *facts) {
     struct fp_segment_request request = {.name = settings->segment,
                                          .mode = settings->segment_mode,
                                          .trusted_owner = settings->segment_owner,
@@ -75,6 +127,7 @@ int cli_open(const struct fp_settings *settings, bool create, struct freeport **
     handle->calls = calls;
     *fp = NULL;
     int error = fp_segment_open(&request, &handle->segment, &handle->facts);
+    *facts = handle->facts;
     if (error == -ENOENT && !create) {
         free(whole);
         return CLI_OK;
@@ -96,6 +149,11 @@ int cli_open(const struct fp_settings *settings, bool create, struct freeport **
     }
     *fp = handle;
     return CLI_OK;
+}
+
+int cli_open(const struct fp_settings *settings, bool create, struct freeport **fp) {
+    struct fp_segment_facts facts;
+    return cli_open_with(settings, create, fp, &facts);
 }
 
 void cli_close(struct freeport *fp) {

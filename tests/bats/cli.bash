@@ -48,3 +48,11 @@ config() {
     CONFIG=$BATS_TEST_TMPDIR/freeport.ini
     printf '%s\n' "$@" >"$CONFIG"
 }
+
+# other_version: the test's segment is one of another version of freeport; what every verb says then is $OTHER_VERSION.
+other_version() {
+    printf 'freeport\377\377\377\377%0200d' 0 >"/dev/shm$TEST_SEGMENT"
+    # shellcheck disable=SC2034
+    OTHER_VERSION="freeport: segment $TEST_SEGMENT: of another version of freeport: layout 4294967295, and this one has 1; \
+FREEPORT_SEGMENT names another, or remove it once nothing uses it: rm /dev/shm$TEST_SEGMENT"
+}
