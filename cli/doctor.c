@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,7 +30,7 @@ static const char *const inherited[] = {"FREEPORT_LENIENT", "FREEPORT_SEGMENT_MO
 
 struct checkup {
     const struct fp_settings *settings;
-    struct freeport *fp;
+    struct freeport *fp; /* NULL: there is no segment, or none that can be used */
     bool trouble;
 };
 
@@ -93,6 +94,7 @@ static int probe(struct cli_call *call) {
     bool sure;
     if (!cli_has_shim(getpid(), &sure))
         return 2;
+    shm_unlink(getenv("FREEPORT_SEGMENT")); /* the shim has it mapped */
     if (!cli_settings(call, &settings, NULL))
         return CLI_FAILED;
     unsigned index = settings.managed[FP_TCP] ? FP_TCP : FP_UDP;
@@ -107,18 +109,24 @@ static int probe(struct cli_call *call) {
     return fp_portset_has(&settings.ranges[index].ports, ntohs(address.sin_port)) ? CLI_OK : CLI_FAILED;
 }
 
-static void become_probe(const struct fp_settings *settings, const char *shim, int out) {
-    setenv("LD_PRELOAD", cli_preload(getenv("LD_PRELOAD"), shim), 1);
+/* What the probe runs with: nothing of it is anybody else's. */
+struct trial {
+    const char *shim;
+    char segment[48];           /* of its own, gone when the probe has it mapped */
+    char *ranges[FP_PROTOCOLS]; /* NULL: the protocol has none */
+};
+
+static void become_probe(const struct trial *trial, int out) {
     static const char *const variables[] = {"FREEPORT_TCP", "FREEPORT_UDP"};
+    setenv("LD_PRELOAD", cli_preload(getenv("LD_PRELOAD"), trial->shim), 1);
     for (unsigned i = 0; i < FP_PROTOCOLS; i++) {
-        if (settings->managed[i])
-            setenv(variables[i], settings->range[i], 1);
+        if (trial->ranges[i])
+            setenv(variables[i], trial->ranges[i], 1);
         else
             unsetenv(variables[i]);
     }
-    if (settings->segment[0])
-        setenv("FREEPORT_SEGMENT", settings->segment, 1);
-    setenv("FREEPORT_NAME", settings->name, 1);
+    setenv("FREEPORT_SEGMENT", trial->segment, 1);
+    unsetenv("FREEPORT_SEGMENT_OWNER");
     unsetenv("FREEPORT_REPORT"); /* nobody's business but ours */
     unsetenv("FREEPORT_REPORT_FD");
     unsetenv("FREEPORT_SENTINELS");
@@ -130,14 +138,13 @@ static void become_probe(const struct fp_settings *settings, const char *shim, i
 }
 
 /* Runs it, and takes what it and the dynamic linker say, up to the first line's end. The exit code; -1: a signal. */
-static int run_probe(const struct fp_settings *settings, const char *shim, char *said, size_t size, pid_t *ran) {
+static int run_probe(const struct trial *trial, char *said, size_t size) {
     int pipe_ends[2], status = -1;
     if (pipe2(pipe_ends, O_CLOEXEC) != 0)
         return -1;
     pid_t pid = fork();
     if (pid == 0)
-        become_probe(settings, shim, pipe_ends[1]);
-    *ran = pid;
+        become_probe(trial, pipe_ends[1]);
     close(pipe_ends[1]);
     FILE *in = fdopen(pipe_ends[0], "r");
     if (pid < 0 || !in || !fgets(said, (int)size, in))
@@ -152,20 +159,36 @@ static int run_probe(const struct fp_settings *settings, const char *shim, char 
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-struct leavings {
-    struct freeport *fp;
-    pid_t pid;
-};
+/*
+ * The range without what is assigned: for the moment in which the probe binds a port, nobody is to miss it. As much of
+ * that as a variable holds; all of it where nothing else is left. To be freed.
+ */
+static char *range_for_probe(const struct checkup *checkup, unsigned protocol) {
+    const struct fp_settings *settings = checkup->settings;
+    struct fp_portset left = settings->ranges[protocol].ports;
+    for (unsigned port = 1; checkup->fp && port < 65536; port++)
+        if (fp_entry_owner(checkup->fp->segment, protocol, (uint16_t)port) != 0)
+            left.words[port / 64] &= ~(UINT64_C(1) << (port % 64));
+    if (fp_portset_empty(&left))
+        return cli_text("%s", settings->range[protocol]);
+    char *text = cli_ports(&left);
+    if (strlen(text) >= sizeof settings->range[protocol]) {
+        text[sizeof settings->range[protocol] - 1] = 0;
+        *strrchr(text, ',') = 0;
+    }
+    return text;
+}
 
-/* What the probe was given is nobody's any more. */
-static int drop(const struct freeport_assignment *assignment, void *context) {
-    const struct leavings *leavings = context;
-    struct fp_segment *segment = leavings->fp->segment;
-    if (!assignment->alive && assignment->pid == leavings->pid)
-        fp_release(leavings->fp, assignment->protocol,
-                   fp_entry_owner(segment, cli_protocol_index(assignment->protocol), assignment->port),
-                   assignment->port);
-    return 0;
+static int try_shim(const struct checkup *checkup, const char *shim, char *said, size_t size) {
+    struct trial trial = {.shim = shim};
+    snprintf(trial.segment, sizeof trial.segment, "/freeport-doctor-%d", (int)getpid());
+    for (unsigned i = 0; i < FP_PROTOCOLS; i++)
+        trial.ranges[i] = checkup->settings->managed[i] ? range_for_probe(checkup, i) : NULL;
+    int code = run_probe(&trial, said, size);
+    shm_unlink(trial.segment); /* where the probe has not come so far */
+    for (unsigned i = 0; i < FP_PROTOCOLS; i++)
+        free(trial.ranges[i]);
+    return code;
 }
 
 static void check_shim(struct checkup *checkup) {
@@ -174,9 +197,7 @@ static void check_shim(struct checkup *checkup) {
         say(checkup, MEND, "shim", "libfreeport_shim.so can't be used; see above");
         return;
     }
-    struct leavings leavings = {.fp = checkup->fp};
-    int code = run_probe(checkup->settings, shim, said, sizeof said, &leavings.pid);
-    freeport_each(checkup->fp, drop, &leavings);
+    int code = try_shim(checkup, shim, said, sizeof said);
     if (code == CLI_OK)
         say(checkup, FINE, "shim", "%s: a bind to port 0 under it got %s", shim, said);
     else if (code == 2)
@@ -188,11 +209,20 @@ static void check_shim(struct checkup *checkup) {
 
 /* The segment. */
 
-static void check_segment(struct checkup *checkup) {
-    const struct fp_segment_facts *facts = &checkup->fp->facts;
-    say(checkup, facts->replaced ? NOTE : FINE, "segment", "%s, of user %u, mode %04o%s", facts->name,
-        (unsigned)facts->owner, (unsigned)facts->mode & 07777,
-        facts->replaced ? "; it was damaged, and has been replaced" : "");
+static int check_segment(struct checkup *checkup) {
+    struct fp_segment_facts facts;
+    int code = cli_open_with(checkup->settings, false, &checkup->fp, &facts);
+    if (code != CLI_OK) /* which was said */
+        say(checkup, MEND, "segment", "%s can't be used; see above", facts.name);
+    else if (facts.replaced)
+        say(checkup, NOTE, "segment", "%s: it was damaged, and is removed; the first program makes a new one",
+            facts.name);
+    else if (!checkup->fp)
+        say(checkup, FINE, "segment", "%s: not there yet; the first program makes it", facts.name);
+    else
+        say(checkup, FINE, "segment", "%s, of user %u, mode %04o", facts.name, (unsigned)facts.owner,
+            (unsigned)facts.mode & 07777);
+    return code;
 }
 
 /* The range. */
@@ -313,7 +343,7 @@ enum { MOST_EXAMPLES = 3 };
 static bool is_taken(const struct checkup *checkup, const struct cli_socket *socket) {
     unsigned index = cli_protocol_index(socket->protocol);
     return fp_portset_has(&checkup->settings->ranges[index].ports, socket->port) &&
-           fp_entry_owner(checkup->fp->segment, index, socket->port) == 0;
+           (!checkup->fp || fp_entry_owner(checkup->fp->segment, index, socket->port) == 0);
 }
 
 static void check_busy(struct checkup *checkup, struct cli_sockets *sockets, enum freeport_protocol protocol) {
@@ -365,7 +395,7 @@ static void check_program(struct checkup *checkup, const char *command) {
 static int check(struct cli_call *call, struct checkup *checkup) {
     struct cli_sockets *sockets = cli_sockets_read();
     check_config(checkup, call);
-    check_segment(checkup);
+    int code = check_segment(checkup);
     check_shim(checkup);
     check_local_range(checkup);
     check_privileged(checkup);
@@ -375,7 +405,7 @@ static int check(struct cli_call *call, struct checkup *checkup) {
     if (call->operands > 0)
         check_program(checkup, call->operand[0]);
     cli_sockets_free(sockets);
-    return checkup->trouble ? CLI_FAILED : CLI_OK;
+    return code != CLI_OK ? code : checkup->trouble ? CLI_FAILED : CLI_OK;
 }
 
 static int doctor(struct cli_call *call) {
@@ -383,21 +413,20 @@ static int doctor(struct cli_call *call) {
     struct checkup checkup = {.settings = &settings};
     if (!cli_settings(call, &settings, NULL))
         return CLI_USAGE;
-    int code = cli_open(&settings, true, &checkup.fp);
-    if (code == CLI_OK)
-        code = check(call, &checkup);
+    int code = check(call, &checkup);
     cli_close(checkup.fp);
     return code;
 }
 
 const struct cli_verb cli_doctor = {
     .name = "doctor",
-    .synopsis = "[options] [COMMAND]",
+    .synopsis = "[options] [--] [COMMAND...]",
     .summary = "Looks over the host, the range and a program, and says what to do.",
     .options = options,
     .inherited = inherited,
     .notes = "A line a finding: ok; note, which is good to know; mend, with what mends it.\n"
-             "COMMAND is looked at, not run.\n"
+             "COMMAND is looked at, not run, whatever its arguments. No port is used up, no\n"
+             "segment made.\n"
              "Exit: 0 nothing to mend, 1 something, 2 usage, 5 segment can't be used.\n",
     .command = true,
     .run = doctor,

@@ -22,7 +22,8 @@ doctor_with() {
 
 @test "all well: 0, a line a finding" {
     range=$(own_range)
-    run -0 freeport doctor --tcp "$range" --udp "$range" /bin/sh
+    freeport get --name other --tcp 1
+    run -0 freeport doctor --tcp "$range" --udp "$range" /bin/true
     assert_line --index 0 "ok    config     none"
     assert_equal "$(finding segment)" "ok $TEST_SEGMENT, of user $UID, mode 0600"
     assert_equal "$(finding shim)" "ok $FREEPORT_SHIM: a bind to port 0 under it got tcp ${range%-*}"
@@ -30,14 +31,30 @@ doctor_with() {
         </proc/sys/net/ipv4/ip_local_port_range)"
     assert_equal "$(finding busy)" "ok tcp $range: no port is in use by a stranger
 ok udp $range: no port is in use by a stranger"
-    assert_equal "$(finding program)" "ok /bin/sh"
+    assert_equal "$(finding program)" "ok /bin/true"
     assert_equal "${#lines[@]}" 7
 }
 
-@test "what it has tried leaves nothing behind" {
-    range=$(own_range)
-    freeport doctor --tcp "$range"
-    assert_equal "$(freeport list -n | wc -l)" 0
+@test "it looks: no segment is made, no port used up, and nobody misses one meanwhile" {
+    range=$(own_range 3)
+    configure FREEPORT_TCP="$range"
+    run -0 freeport doctor
+    assert_equal "$(finding segment)" "ok $TEST_SEGMENT: not there yet; the first program makes it"
+    assert_equal "$(finding shim)" "ok $FREEPORT_SHIM: a bind to port 0 under it got tcp ${range%-*}"
+    [[ ! -e /dev/shm$TEST_SEGMENT ]]
+    assert_equal "$(freeport get)" "${range%-*}"
+    run -0 freeport doctor
+    assert_equal "$(finding shim)" "ok $FREEPORT_SHIM: a bind to port 0 under it got tcp $(range_port "$range" 1)"
+    assert_equal "$(freeport list -rn -o PORT)" "${range%-*}"
+    assert_equal "$(freeport get)" "$(range_port "$range" 1)"
+}
+
+@test "it leaves nothing in /dev/shm" {
+    needs_root
+    run -0 unshare --mount sh -ec 'mount -t tmpfs tmpfs /dev/shm; "$@" >/dev/null; ls -A /dev/shm' sh \
+        env ${FREEPORT_SANITIZER_RUNTIME:+LD_PRELOAD="$FREEPORT_SANITIZER_RUNTIME"} ASAN_OPTIONS=detect_leaks=0 \
+        "$FREEPORT_CLI" doctor
+    assert_output ""
 }
 
 @test "config: which file and section" {
@@ -60,6 +77,12 @@ ld.so: object '$BATS_TEST_TMPDIR/libfreeport_shim.so' from LD_PRELOAD cannot be 
     assert_equal "$(finding shim)" "mend libfreeport_shim.so can't be used; see above"
 }
 
+@test "shim: a variable that the programs here can't read" {
+    FREEPORT_CONNECT=on run -1 freeport doctor
+    assert_equal "$(finding shim)" "mend $FREEPORT_SHIM: a bind to port 0 under it failed: freeport: FREEPORT_CONNECT=on: \
+expected session, fallthrough or off; until it is mended, managed binds fail with EINVAL; see the lines below"
+}
+
 @test "shim: no port to be had" {
     one=$(own_range 1)
     one=${one%-*}
@@ -72,19 +95,21 @@ ld.so: object '$BATS_TEST_TMPDIR/libfreeport_shim.so' from LD_PRELOAD cannot be 
 range"
 }
 
-@test "segment: one that was damaged has been replaced; 5 for one that can't be used" {
-    run -0 freeport doctor --tcp "$(own_range)"
+@test "segment: one that was damaged is gone" {
+    freeport get --tcp "$(own_range)"
     printf '\377' | dd of="/dev/shm$TEST_SEGMENT" bs=1 seek=0 conv=notrunc status=none
-    run freeport doctor --tcp "$(own_range)"
-    if [[ $status == 0 ]]; then
-        assert_equal "$(finding segment)" "note $TEST_SEGMENT, of user $UID, mode 0600; it was damaged, and has been \
-replaced"
-    else
-        assert_equal "$status" 5
-    fi
+    run -0 freeport doctor --tcp "$(own_range)"
+    assert_equal "$(finding segment)" "note $TEST_SEGMENT: it was damaged, and is removed; the first program makes a new one"
+    [[ ! -e /dev/shm$TEST_SEGMENT ]]
+}
+
+@test "segment: 5 for one that can't be used, after all other findings" {
     other_version
-    run -5 freeport doctor
-    assert_output "$OTHER_VERSION"
+    run -5 freeport doctor --tcp "$(own_range)" /bin/true
+    assert_line "$OTHER_VERSION"
+    assert_equal "$(finding segment)" "mend $TEST_SEGMENT can't be used; see above"
+    assert_line --partial "ok    shim       $FREEPORT_SHIM: a bind to port 0 under it got tcp "
+    assert_line "ok    program    /bin/true"
 }
 
 @test "range: the kernel's own ports, and the sysctl line that keeps it clear of them" {
@@ -140,6 +165,13 @@ note udp $range: 1 of 100 ports are in use by strangers: $five (python3); they a
     wait_lines "$BATS_TEST_TMPDIR/own.log" 1
     run -0 freeport doctor --tcp "$range"
     assert_equal "$(finding busy)" "ok tcp $range: no port is in use by a stranger"
+}
+
+@test "program: its arguments are not looked at" {
+    run -0 freeport doctor --tcp "$(own_range)" /bin/true --udp x none
+    assert_equal "$(finding program)" "ok /bin/true"
+    run -0 freeport doctor --tcp "$(own_range)" -- /bin/true
+    assert_equal "$(finding program)" "ok /bin/true"
 }
 
 @test "program: one that there is not" {
