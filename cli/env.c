@@ -47,8 +47,8 @@ static void print_session(void) {
     struct timespec now;
     char session[65];
     clock_gettime(CLOCK_REALTIME, &now);
-    snprintf(session, sizeof session, "env-%d-%llx", (int)getppid(),
-             (unsigned long long)now.tv_sec * 1000000000 + (unsigned long long)now.tv_nsec);
+    snprintf(session, sizeof session, "env-%d-%08x", (int)getppid(),
+             (unsigned)((uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec));
     print_export("FREEPORT_SESSION", session);
 }
 

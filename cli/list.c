@@ -3,15 +3,20 @@
 #include "assign.h"
 #include "cli.h"
 
+#include <errno.h>
 #include <libsmartcols.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 static const struct cli_option options[] = {
+    {"all", 'a', NULL, NULL, "list what has ended, too: process gone, port free"},
     {"json", 'J', NULL, NULL, "print JSON; AGE in seconds"},
     {"raw", 'r', NULL, NULL, "print fields with one space between, blanks as \\x20"},
     {"noheadings", 'n', NULL, NULL, "print no column heads"},
@@ -32,7 +37,10 @@ enum column { PROTO, PORT, SENTINEL, NAME, SESSION, PID, COMMAND, STATE, AGE, AD
 #define DEFAULT_COLUMNS "PROTO,PORT,SENTINEL,NAME,SESSION,PID,COMMAND,STATE,AGE,ADDRESS"
 #define EXPECTED_COLUMNS "some of " DEFAULT_COLUMNS ",SINCE, with commas"
 
-/* `width`: where lines are printed as they come, and those before can't be made to fit. */
+/*
+ * What may be cut off where a terminal is narrower is SCOLS_FL_TRUNC. `width`: where lines are printed as they come,
+ * and those before can't be made to fit.
+ */
 static const struct {
     const char *name;
     int flags;
@@ -42,13 +50,13 @@ static const struct {
     [PROTO] = {"PROTO", 0, SCOLS_JSON_STRING, 6},
     [PORT] = {"PORT", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER, 6},
     [SENTINEL] = {"SENTINEL", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER, 9},
-    [NAME] = {"NAME", 0, SCOLS_JSON_STRING, 13},
-    [SESSION] = {"SESSION", 0, SCOLS_JSON_STRING, 27},
+    [NAME] = {"NAME", SCOLS_FL_TRUNC, SCOLS_JSON_STRING, 13},
+    [SESSION] = {"SESSION", SCOLS_FL_TRUNC, SCOLS_JSON_STRING, 27},
     [PID] = {"PID", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER, 8},
-    [COMMAND] = {"COMMAND", 0, SCOLS_JSON_STRING, 16},
+    [COMMAND] = {"COMMAND", SCOLS_FL_TRUNC, SCOLS_JSON_STRING, 16},
     [STATE] = {"STATE", 0, SCOLS_JSON_STRING, 9},
     [AGE] = {"AGE", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER, 4},
-    [ADDRESS] = {"ADDRESS", 0, SCOLS_JSON_STRING, 10},
+    [ADDRESS] = {"ADDRESS", SCOLS_FL_TRUNC, SCOLS_JSON_STRING, 10},
     [SINCE] = {"SINCE", 0, SCOLS_JSON_STRING, 25},
 };
 
@@ -59,8 +67,10 @@ struct listing {
     size_t count;
     struct cli_segment_id segment;
     bool json, raw, headings, follow;
+    bool all; /* what has ended, too */
     int64_t now;
-    size_t lines;
+    struct freeport_assignment *rows; /* their strings are copies */
+    size_t row_count, lines;
     struct freeport *fp; /* NULL: there is no segment */
     struct told *told;   /* --follow: by protocol and port */
 };
@@ -91,8 +101,32 @@ static char *date_of(int64_t since) {
     return cli_need(strdup(text));
 }
 
+/* The table is read before the sockets: what is bound in between is not listed, and never as one that nobody holds. */
+static int add_row(const struct freeport_assignment *assignment, void *context) {
+    struct listing *listing = context;
+    struct freeport_assignment row = *assignment;
+    row.address = cli_text("%s", assignment->address);
+    row.name = cli_text("%s", assignment->name);
+    row.session = cli_text("%s", assignment->session);
+    listing->rows = cli_need(reallocarray(listing->rows, listing->row_count + 1, sizeof *listing->rows));
+    listing->rows[listing->row_count++] = row;
+    return 0;
+}
+
+static void drop_rows(struct listing *listing) {
+    for (size_t i = 0; i < listing->row_count; i++) {
+        free((char *)listing->rows[i].address);
+        free((char *)listing->rows[i].name);
+        free((char *)listing->rows[i].session);
+    }
+    free(listing->rows);
+    listing->rows = NULL;
+    listing->row_count = 0;
+}
+
 /* A cell's text, to be freed; "" where there is nothing to say, which is null in JSON. */
-static char *cell(const struct listing *listing, const struct freeport_assignment *assignment, enum column column) {
+static char *cell(const struct listing *listing, const struct freeport_assignment *assignment, enum cli_state state,
+                  enum column column) {
     switch (column) {
     case PROTO:
         return cli_text("%s", cli_protocol_name(assignment->protocol));
@@ -111,7 +145,7 @@ static char *cell(const struct listing *listing, const struct freeport_assignmen
     case COMMAND:
         return assignment->alive ? cli_command_of(assignment->pid) : cli_text("%s", "");
     case STATE:
-        return cli_text("%s", states[cli_state_of(listing->sockets, &listing->segment, assignment)]);
+        return cli_text("%s", states[state]);
     case AGE:
         return age_of(listing->now - assignment->since, listing->json);
     case ADDRESS:
@@ -124,11 +158,13 @@ static char *cell(const struct listing *listing, const struct freeport_assignmen
     return cli_text("%s", "");
 }
 
-static int add_line(const struct freeport_assignment *assignment, void *context) {
-    struct listing *listing = context;
+static void add_line(struct listing *listing, const struct freeport_assignment *assignment) {
+    enum cli_state state = cli_state_of(listing->sockets, &listing->segment, assignment);
+    if (state == CLI_FREE && !assignment->alive && !listing->all)
+        return; /* it has ended */
     struct libscols_line *line = cli_need(scols_table_new_line(listing->table, NULL));
     for (size_t i = 0; i < listing->count; i++) {
-        char *text = cell(listing, assignment, listing->chosen[i]);
+        char *text = cell(listing, assignment, state, listing->chosen[i]);
         /*
          * A process gives itself any name it likes. In the table, and raw, libsmartcols writes what is not printable as
          * \xNN; in JSON it escapes quotes and control characters but hands on bytes that are no UTF-8.
@@ -140,7 +176,6 @@ static int add_line(const struct freeport_assignment *assignment, void *context)
         free(text);
     }
     listing->lines++;
-    return 0;
 }
 
 static bool choose(struct listing *listing, const char *name, size_t length) {
@@ -199,11 +234,14 @@ static void print_table(struct listing *listing, struct freeport *fp,
     listing->now = time(NULL);
     listing->lines = 0;
     make_table(listing);
-    listing->sockets = cli_sockets_read();
     if (fp) {
         listing->segment = (struct cli_segment_id){fp->facts.device, fp->facts.inode};
         freeport_each(fp, add, listing);
     }
+    listing->sockets = cli_sockets_read();
+    for (size_t i = 0; i < listing->row_count; i++)
+        add_line(listing, &listing->rows[i]);
+    drop_rows(listing);
     if (!listing->follow || listing->lines > 0)
         scols_print_table(listing->table);
     if (listing->lines > 0)
@@ -242,7 +280,7 @@ static int add_news(const struct freeport_assignment *assignment, void *context)
     if (same(before, &now))
         return 0;
     *before = now;
-    return add_line(assignment, context);
+    return add_row(assignment, context);
 }
 
 /* Whether there is a new assignment. What has become free is no news. */
@@ -279,11 +317,20 @@ static int follow_segment(struct listing *listing, const struct fp_settings *set
     return CLI_OK;
 }
 
-/* Until a signal ends it, or nobody reads any more. */
+/* Waits for the next look. Where nobody reads any more it ends as if it had printed: the next news may be far. */
+static bool still_read(void) {
+    struct pollfd out = {.fd = STDOUT_FILENO};
+    if (poll(&out, 1, FOLLOW_PAUSE_MS) <= 0 || !(out.revents & (POLLERR | POLLHUP | POLLNVAL)))
+        return true;
+    raise(SIGPIPE);
+    cli_error("standard output: %s", strerror(EPIPE)); /* SIGPIPE is ignored */
+    return false;
+}
+
+/* Until a signal ends it, or nobody reads any more. What has ended is no news at the start, and is later on. */
 static int follow(struct listing *listing, const struct fp_settings *settings) {
-    const struct timespec pause = {.tv_nsec = FOLLOW_PAUSE_MS * 1000000L};
     listing->told = cli_need(calloc(FP_PROTOCOL_COUNT * FP_PORTS, sizeof *listing->told));
-    for (;;) {
+    do {
         int code = follow_segment(listing, settings);
         if (code != CLI_OK)
             return code;
@@ -292,13 +339,15 @@ static int follow(struct listing *listing, const struct fp_settings *settings) {
             if (fflush(stdout) != 0)
                 return CLI_FAILED;
         }
-        nanosleep(&pause, NULL);
-    }
+        listing->all = true;
+    } while (still_read());
+    return CLI_FAILED;
 }
 
 static int list(struct cli_call *call) {
     struct listing listing = {.json = cli_value(call, "json") != NULL,
                               .raw = cli_value(call, "raw") != NULL,
+                              .all = cli_value(call, "all") != NULL,
                               .headings = cli_value(call, "noheadings") == NULL,
                               .follow = cli_value(call, "follow") != NULL};
     struct fp_settings settings;
@@ -314,7 +363,7 @@ static int list(struct cli_call *call) {
     if (listing.follow)
         code = follow(&listing, &settings);
     else if ((code = cli_open(&settings, false, &listing.fp)) == CLI_OK)
-        print_table(&listing, listing.fp, add_line);
+        print_table(&listing, listing.fp, add_row);
     cli_close(listing.fp);
     free(listing.told);
     return code;

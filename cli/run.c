@@ -130,12 +130,15 @@ static int prepare_report(struct cli_call *call, struct made *made) {
     return CLI_OK;
 }
 
-/* Unique on this host without asking anybody: the process id is ours, and it has not come round in a nanosecond. */
+/*
+ * Unique on this host without asking anybody: the process id is ours, and when it comes round, it is not in the same
+ * nanosecond of four seconds. People read it in freeport list, so it is short.
+ */
 static void new_session(char session[static SESSION_BYTES]) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    snprintf(session, SESSION_BYTES, "run-%d-%llx", (int)getpid(),
-             (unsigned long long)now.tv_sec * 1000000000 + (unsigned long long)now.tv_nsec);
+    snprintf(session, SESSION_BYTES, "run-%d-%08x", (int)getpid(),
+             (unsigned)((uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec));
 }
 
 /* An inherited session is somebody else's: the run of which this one is a part. */

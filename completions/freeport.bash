@@ -9,7 +9,7 @@ _freeport_options() {
                 --sockname --connect --timeout --segment-mode --log --lenient --config --segment
             ;;
         get) echo --tcp --udp --name -n --count --timeout --config --segment ;;
-        list) echo -J --json -r --raw -n --noheadings -o --output -f --follow --config --segment ;;
+        list) echo -a --all -J --json -r --raw -n --noheadings -o --output -f --follow --config --segment ;;
         port) echo --session --config --segment ;;
         release) echo --config --segment ;;
         reset) echo --force --config --segment ;;

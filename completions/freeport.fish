@@ -88,6 +88,7 @@ complete -c freeport -n '__freeport_verb run' -l lenient -d 'Take a range that c
 complete -c freeport -n '__freeport_verb get' -s n -l count -x -d 'How many'
 complete -c freeport -n '__freeport_verb get' -a 'tcp udp'
 
+complete -c freeport -n '__freeport_verb list' -s a -l all -d 'List what has ended, too'
 complete -c freeport -n '__freeport_verb list' -s J -l json -d 'Print JSON'
 complete -c freeport -n '__freeport_verb list' -s r -l raw -d 'Print fields with one space between'
 complete -c freeport -n '__freeport_verb list' -s n -l noheadings -d 'Print no column heads'

@@ -108,7 +108,7 @@ RANGE="FROM-TO or PORT, several with commas, 1 to 65535, 1023 characters at most
     assert_equal "$(freeport list --config "$CONFIG" -rn -o PORT,NAME)" "${range%-*} web"
     run -1 freeport port --config "$CONFIG" --session s1 80
     freeport release --config "$CONFIG" "${range%-*}"
-    assert_equal "$(freeport list --config "$CONFIG" -rn)" ""
+    assert_equal "$(freeport list --config "$CONFIG" --all -rn)" ""
 }
 
 @test "comments, blanks, indented keys, and a list that goes on in the next line" {

@@ -6,7 +6,7 @@ load helper
 load cli
 
 # owners: who has what, as the table has it: "PROTO PORT PID" a line.
-owners() { freeport list --raw --noheadings -o PROTO,PORT,PID; }
+owners() { freeport list --all --raw --noheadings -o PROTO,PORT,PID; }
 
 # hold PORT: a stranger listens there until the test ends.
 hold() {

@@ -76,8 +76,26 @@ udp $first one"
     python owner 'import subprocess, sys, time; subprocess.run([sys.argv[1], "get"]); time.sleep(600)' "$FREEPORT_CLI"
     assert_equal "$(states)" "$one reserved"
     stop "$BACKGROUND_PID"
-    assert_equal "$(states)" "$one free"
-    assert_equal "$(freeport list --json | jq -c '.assignments[0].command')" null
+    assert_equal "$(freeport list --all -rn -o PORT,STATE)" "$one free"
+    assert_equal "$(freeport list --all --json | jq -c '.assignments[0].command')" null
+}
+
+@test "what has ended is listed with --all alone; a port that is held, or whose owner is there, has not" {
+    range=$(own_range)
+    configure FREEPORT_TCP="$range"
+    python gone "$LISTEN" 0
+    gone=$BACKGROUND_PID
+    python closed "$LISTEN" 0 close
+    stop "$gone"
+    assert_equal "$(states)" "$(range_port "$range" 1) free"
+    for option in -a --all; do
+        run -0 freeport list "$option" -rn -o PORT,PID,STATE
+        assert_line --index 0 "${range%-*} $gone free"
+        assert_line --index 1 "$(range_port "$range" 1) $BACKGROUND_PID free"
+    done
+    background stranger /usr/bin/python3 -uc "$LISTEN" "${range%-*}"
+    wait_lines "$BATS_TEST_TMPDIR/stranger.log" 1
+    assert_equal "$(states | head -n 1)" "${range%-*} taken"
 }
 
 @test "bound: by its owner, or by a child that knows nothing of freeport" {
@@ -162,6 +180,39 @@ ALL="PROTO PORT SENTINEL NAME SESSION PID COMMAND STATE AGE ADDRESS"
         assert_equal "${#lines[@]}" 1
         assert_output --regexp '^tcp +[0-9]+ +default +[0-9]+ .* reserved +[0-9]+[smhd] *$'
     done
+}
+
+# on_terminal WIDTH ARGUMENT...: what list prints to a terminal of that width.
+on_terminal() {
+    local width=$1
+    shift
+    script --quiet --return --command "stty cols $width; $(freeport_program) list $*" /dev/null </dev/null | tr -d '\r'
+}
+
+@test "on a terminal the table is as wide as that, whatever the names; elsewhere everything is there" {
+    range=$(own_range)
+    session=$(printf 'session%.0s' {1..9})
+    configure FREEPORT_TCP="$range" FREEPORT_SESSION="$session" FREEPORT_NAME=a-name-of-thirty-two-characters-
+    python server "$LISTEN" 0
+    run -0 on_terminal 80
+    assert_equal "$(heads)" "$ALL"
+    assert_line --index 1 --regexp "^tcp +${range%-*} .*sess.* $BACKGROUND_PID .*bound"
+    assert_equal "${#lines[@]}" 2
+    for line in "${lines[@]}"; do ((${#line} <= 80)) || fail "${#line} wide: $line"; done
+    run -0 on_terminal 80 --raw
+    assert_line --partial " $session "
+    run -0 freeport list
+    assert_line --partial " $session "
+}
+
+@test "a session that freeport run has made up leaves the table within 80" {
+    range=$(own_range)
+    configure FREEPORT_TCP="$range"
+    freeport_background server run --sentinels 8080 /usr/bin/python3 -uc "$LISTEN" 8080
+    wait_lines "$BATS_TEST_TMPDIR/server.log" 1
+    run -0 on_terminal 80
+    session=$(freeport list -rn -o SESSION)
+    assert_line --index 1 --partial " $session "
 }
 
 @test "-o chooses columns, in any case; + adds to what there is" {
@@ -268,14 +319,28 @@ ${range%-*} two"
     assert_equal "$(sort -u <<<"$output" | wc -l)" 1
 }
 
-@test "--follow ends when nobody reads any more" {
+@test "--follow ends when nobody reads any more, with or without news" {
     configure FREEPORT_TCP="$(own_range)"
-    mkfifo "$BATS_TEST_TMPDIR/fifo"
-    background follow sh -c 'exec "$0" list --follow -rn >"$1"' "$FREEPORT_CLI" "$BATS_TEST_TMPDIR/fifo"
-    start=$(process_start "$BACKGROUND_PID")
-    : <"$BATS_TEST_TMPDIR/fifo"
     freeport get
-    wait_for "$PATIENCE" process_is_gone "$BACKGROUND_PID" "$start"
+    run -0 timeout "$PATIENCE" bash -c '"$0" list --follow -rn -o NAME | head -n 1; echo "${PIPESTATUS[0]}"' "$FREEPORT_CLI"
+    assert_output "default
+141"
+    run -0 timeout "$PATIENCE" bash -c 'trap "" PIPE; "$0" list --follow -rn | head -n 1; echo "${PIPESTATUS[0]}"' \
+        "$FREEPORT_CLI"
+    assert_line "freeport: standard output: Broken pipe"
+    assert_line 1
+}
+
+@test "--follow begins with what has not ended, and tells all that comes" {
+    range=$(own_range)
+    configure FREEPORT_TCP="$range"
+    shim /usr/bin/python3 -c 'import socket; socket.socket().bind(("127.0.0.1", 0))'
+    freeport get
+    freeport_background follow list --follow -rn -o PORT
+    wait_lines "$BATS_TEST_TMPDIR/follow.log" 1
+    shim /usr/bin/python3 -c 'import socket; socket.socket().bind(("127.0.0.1", 0))'
+    wait_lines "$BATS_TEST_TMPDIR/follow.log" 2
+    assert_equal "$(paste -sd' ' "$BATS_TEST_TMPDIR/follow.log")" "$(range_ports "$range" 1 2)"
 }
 
 @test "--follow: 5 where the segment can't be used" {

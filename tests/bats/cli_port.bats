@@ -72,9 +72,9 @@ time.sleep(600)'
     freeport get
     freeport get udp
     freeport release udp "$one"
-    assert_equal "$(freeport list -rn -o PROTO)" tcp
+    assert_equal "$(freeport list --all -rn -o PROTO)" tcp
     freeport release tcp "$one"
-    assert_equal "$(freeport list -rn -o PROTO)" ""
+    assert_equal "$(freeport list --all -rn -o PROTO)" ""
     assert_equal "$(freeport get)" "$one"
     freeport release "$one"
     assert_equal "$(freeport get)" "$one"
@@ -84,7 +84,7 @@ time.sleep(600)'
     range=$(own_range)
     freeport get --tcp "$range"
     bash -c '"$0" release "$1"; :' "$FREEPORT_CLI" "${range%-*}"
-    assert_equal "$(freeport list | wc -l)" 0
+    assert_equal "$(freeport list --all | wc -l)" 0
 }
 
 @test "release: not what another process has, while it is there" {

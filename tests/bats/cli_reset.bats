@@ -5,7 +5,7 @@
 load helper
 load cli
 
-names() { freeport list -rn -o PORT,NAME | paste -sd,; }
+names() { freeport list --all -rn -o PORT,NAME | paste -sd,; }
 
 # reserve_and_go NAME COUNT: reservations of a process that is gone.
 reserve_and_go() { sh -c '"$0" get --name "$1" -n "$2" >/dev/null; :' "$FREEPORT_CLI" "$@"; }
@@ -35,9 +35,9 @@ reserve_and_go() { sh -c '"$0" get --name "$1" -n "$2" >/dev/null; :' "$FREEPORT
     run -1 freeport reset
     assert_output "freeport: reset: 2 of name 'default' kept, for processes that are there; end them (freeport list shows \
 which), or say --force"
-    assert_equal "$(freeport list -n | wc -l)" 2
+    assert_equal "$(freeport list --all -n | wc -l)" 2
     run -0 freeport reset --force
-    assert_equal "$(freeport list -n | wc -l)" 0
+    assert_equal "$(freeport list --all -n | wc -l)" 0
     assert_equal "$(freeport get)" "${range%-*}"
 }
 
