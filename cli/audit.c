@@ -2,7 +2,7 @@
 /*
  * freeport run --audit: looks again and again at who listens, and notes what a process of the command's opened without
  * the table's knowing. Nothing is put between the processes and the kernel: what is audited runs as it would without.
- * The price is that a listener which comes and goes between two looks is missed.
+ * The price is that a listener which comes and goes between two looks is missed, which the last line says.
  *
  * Processes that lose their parent come to this one (a subreaper), so that all of them can be told by descent.
  */
@@ -35,6 +35,7 @@ struct audit {
     ino_t *seen;
     size_t seen_count;
     size_t listeners;
+    int64_t longest; /* what is there for more milliseconds has been seen */
     struct finding *findings;
     size_t finding_count;
 };
@@ -140,20 +141,32 @@ static void look(struct audit *audit, bool first) {
     cli_sockets_free(sockets);
 }
 
-static int64_t spent_ms(void) {
+static int64_t ms_of(clockid_t clock) {
     struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+static int64_t spent_ms(void) {
+    return ms_of(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+static int64_t now_ms(void) {
+    return ms_of(CLOCK_MONOTONIC);
+}
+
 static void watch(struct audit *audit, struct cli_child *child) {
-    int64_t pause = PAUSE_MS;
+    int64_t pause = PAUSE_MS, last = now_ms();
     while (!child->ended) {
         struct pollfd wait = {.fd = child->signals, .events = POLLIN};
         poll(&wait, 1, (int)pause);
         cli_child_look(child);
-        int64_t begin = spent_ms();
+        int64_t begin = spent_ms(), now = now_ms();
         look(audit, false);
+        /* Up to the look's end: who listens is read at its beginning, whose that is after that. */
+        if (now_ms() - last > audit->longest)
+            audit->longest = now_ms() - last;
+        last = now;
         pause = PAUSE_SHARE * (spent_ms() - begin);
         if (pause < PAUSE_MS)
             pause = PAUSE_MS;
@@ -168,9 +181,10 @@ static void tell(struct audit *audit) {
         free(finding->command);
         free(finding->why);
     }
-    if (audit->finding_count == 0)
-        cli_error("audit: %zu listener%s seen, none went past the shim", audit->listeners,
-                  audit->listeners == 1 ? "" : "s");
+    cli_error(
+        "audit: %zu listener%s seen, %zu went past the shim; one that was there for less than %lld ms may not have "
+        "been seen",
+        audit->listeners, audit->listeners == 1 ? "" : "s", audit->finding_count, (long long)audit->longest + 1);
     free(audit->findings);
     free(audit->seen);
 }

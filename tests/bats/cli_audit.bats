@@ -27,23 +27,35 @@ audited() {
     return "$status"
 }
 
-# went_past LINE: the one line, with %PID for the server's.
-assert_went_past() { assert_output "freeport: audit: ${1//%PID/$(cat "$BATS_TEST_TMPDIR/pid")}"; }
+# assert_seen LISTENERS PAST: what the last line says. It can't tell more than its looks have shown.
+assert_seen() {
+    assert_line --index $((${#lines[@]} - 1)) --regexp "^freeport: audit: $1 seen, $2 went past the shim; one that was \
+there for less than [0-9]+ ms may not have been seen\$"
+}
+
+# assert_went_past LINE: the one line before that, with %PID for the server's.
+assert_went_past() {
+    assert_line --index 0 "freeport: audit: ${1//%PID/$(cat "$BATS_TEST_TMPDIR/pid")}"
+    assert_seen "1 listener" 1
+    assert_equal "${#lines[@]}" 2
+}
 
 ANOTHER_WAY="let it take its port from the environment (freeport run --export PORT=8080) or as an argument (freeport get)"
 
 @test "nothing went past: sentinels, port 0, and a port of the range by its number" {
     range=$(own_range)
     run -0 audited --tcp "$range" --sentinels 8080 -- /usr/bin/python3 -uc "$LISTEN" 8080 0 "$(range_port "$range" 50)"
-    assert_output "freeport: audit: 3 listeners seen, none went past the shim"
+    assert_seen "3 listeners" 0
+    assert_equal "${#lines[@]}" 1
 }
 
 @test "a port that is neither 0 nor a sentinel" {
     range=$(own_range)
     port=$(range_port "$(own_range)" 0)
     run -0 audited --tcp "$range" --sentinels 8080 -- /usr/bin/python3 -uc "$LISTEN" 8080 "$port"
-    assert_went_past "tcp $port of python3 (%PID) went past the shim: a port that is neither 0 nor a sentinel; add it to \
---sentinels"
+    assert_line --index 0 "freeport: audit: tcp $port of python3 ($(cat "$BATS_TEST_TMPDIR/pid")) went past the shim: a \
+port that is neither 0 nor a sentinel; add it to --sentinels"
+    assert_seen "2 listeners" 1
 }
 
 @test "a protocol without a range" {
@@ -105,7 +117,8 @@ the FREEPORT_ variables on to it; where it has them, it bound past libc (io_urin
     wait_lines "$BATS_TEST_TMPDIR/stranger.log" 1
     echo >"$BATS_TEST_TMPDIR/go"
     run -0 wait_lines "$BATS_TEST_TMPDIR/audit.log" 2
-    assert_line --index 1 "freeport: audit: 0 listeners seen, none went past the shim"
+    assert_line --index 0 started
+    assert_seen "0 listeners" 0
 }
 
 # --- The command is as it would be without ---------------------------------------------------------------------------
