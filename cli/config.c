@@ -78,7 +78,8 @@ bool cli_load_file(struct cli_call *call) {
     if (*path && !fp_file_read(path, named != NULL, &call->file, complain_of_file, NULL))
         return false;
     if (!call->file && call->name_needs_section) {
-        cli_error("[%s]: expected a configuration file with that section, in --config or FREEPORT_CONFIG",
+        cli_error("[%s]: expected a configuration file with that section, in --config, FREEPORT_CONFIG or "
+                  "~/.config/freeport.ini",
                   call->section);
         return false;
     }

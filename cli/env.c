@@ -102,7 +102,8 @@ const struct cli_verb cli_env = {
     .inherited = inherited,
     .file_alone = true,
     .notes = "For eval \"$(freeport env NAME)\". The file's section [NAME], else that of\n"
-             "FREEPORT_NAME, else [default], with what holds for every name. What is in the\n"
+             "FREEPORT_NAME, else [default], with what holds for every name. Without a range\n"
+             "in there, or without a file, ports are those of " CLI_DEFAULT_RANGE ". What is in the\n"
              "environment and not in there is unset, but for the segment and FREEPORT_LOG.\n"
              "The shell gets a session of its own, unless the section names one.\n"
              "Exit: 0 printed, 2 usage or the file, 125 there is no shim.\n",

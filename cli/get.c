@@ -77,6 +77,17 @@ static int get_ports(struct order *order, const struct fp_settings *settings) {
     return error == 0 ? CLI_OK : cli_no_port(settings, order->protocol, error);
 }
 
+/* The other protocol has one: perhaps that was meant. */
+static int no_range(const struct cli_call *call, enum freeport_protocol protocol) {
+    const char *name = cli_protocol_name(protocol);
+    const char *range = protocol == FREEPORT_TCP ? "in --tcp or FREEPORT_TCP" : "in --udp or FREEPORT_UDP";
+    if (call->operands > 0)
+        cli_error("get: '%s': expected a range for it, %s", name, range);
+    else
+        cli_error("get: expected a range for %s, %s; or udp behind get, which has a range", name, range);
+    return CLI_USAGE;
+}
+
 static int get(struct cli_call *call) {
     struct order order = {.protocol = FREEPORT_TCP, .count = 1};
     struct fp_settings settings;
@@ -90,9 +101,7 @@ static int get(struct cli_call *call) {
     if (!cli_settings(call, &settings, NULL))
         return CLI_USAGE;
     if (!settings.managed[cli_protocol_index(order.protocol)])
-        return cli_bad_value("get", cli_protocol_name(order.protocol),
-                             order.protocol == FREEPORT_TCP ? "a range for it, in --tcp or FREEPORT_TCP"
-                                                            : "a range for it, in --udp or FREEPORT_UDP");
+        return no_range(call, order.protocol);
     int code = cli_open(&settings, true, &order.fp);
     if (code != CLI_OK)
         return code;

@@ -109,7 +109,8 @@ FREEPORT_UDP=30001"
     assert_output ""
     assert_equal "$stderr" "freeport: $CONFIG: expected a section [api]; it has [web], [db]"
     run -2 freeport env api
-    assert_output "freeport: [api]: expected a configuration file with that section, in --config or FREEPORT_CONFIG"
+    assert_output "freeport: [api]: expected a configuration file with that section, in --config, FREEPORT_CONFIG or \
+~/.config/freeport.ini"
     run -2 freeport env 'a b'
     run -2 freeport env one two
     assert_output "freeport: env: 'two': expected one NAME at most"

@@ -213,7 +213,9 @@ not . or .."
 
 @test "a protocol whose range is missing is a usage error" {
     refused --tcp 30000 udp "freeport: get: 'udp': expected a range for it, in --udp or FREEPORT_UDP"
-    refused --udp 30000 "freeport: get: 'tcp': expected a range for it, in --tcp or FREEPORT_TCP"
+    refused --udp 30000 tcp "freeport: get: 'tcp': expected a range for it, in --tcp or FREEPORT_TCP"
+    refused --udp 30000 "freeport: get: expected a range for tcp, in --tcp or FREEPORT_TCP; or udp behind get, which has \
+a range"
 }
 
 @test "a variable that get does not use is not looked at" {

@@ -163,7 +163,7 @@ subsection() {
     for verb in $(verbs); do
         assert_equal "$verb: $(subsection "$verb" | terms | grep '^-')" "$verb: $(help_options "$verb")"
     done
-    assert_equal "$(section freeport.1 "OPTIONS OF EVERY VERB" | terms)" \
+    assert_equal "$(section freeport.1 "COMMON OPTIONS" | terms)" \
         "$(printf '%s\n' --config --help --segment --version -V -h | sort)"
 }
 
