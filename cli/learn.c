@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct cli_option options[] = {
     {"output", 'o', "FILE", NULL, "write there what was learnt, not to standard error"},
@@ -222,8 +223,8 @@ static void tell(FILE *out, const struct lesson *lesson, char **command) {
         fprintf(out, "freeport: %s: not covered: %s; %s\n", lesson->outsiders[i].name, lesson->outsiders[i].obstacle,
                 lesson->outsiders[i].remedy);
     if (lesson->watch->unseen > 0)
-        fprintf(out, "freeport: %u calls of other users' processes could not be looked at; learn as root\n",
-                lesson->watch->unseen);
+        fprintf(out, "freeport: %u calls not seen, of processes that user %u may not look into; learn as root\n",
+                lesson->watch->unseen, geteuid());
     if (bound == 0)
         fputs("freeport: no port is hard-coded\n", out);
     fputs("freeport run", out);

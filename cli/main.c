@@ -2,9 +2,11 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 const struct cli_verb *const cli_verbs[] = {&cli_run, &cli_get,   &cli_port,   &cli_list,  &cli_release, &cli_reset,
                                             &cli_env, &cli_learn, &cli_doctor, &cli_probe, NULL};
@@ -54,7 +56,18 @@ static int dispatch(int argc, char **argv) {
     return CLI_USAGE;
 }
 
+/*
+ * A standard descriptor that is closed would be the next file's that is opened, and what is printed would go there. So
+ * it is one that can't be used, for this process alone: the command gets it closed, as it was.
+ */
+static void fill_standard_descriptors(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", (fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) | O_CLOEXEC) < 0)
+            return; /* no /dev/null: as it was */
+}
+
 int main(int argc, char **argv) {
+    fill_standard_descriptors();
     setlocale(LC_CTYPE, ""); /* how wide a character is, for the table */
     int code = dispatch(argc, argv);
     /* What was printed is what the caller waits for: a port that never reached them is a failure. */

@@ -64,11 +64,12 @@ static void set(const char *variable, const char *value) {
  * (Python's subprocess closes them by default); a file does not have that limit.
  */
 static bool report_to_stderr(struct cli_call *call, char number[static NUMBER_BYTES]) {
-    int fd = fcntl(STDERR_FILENO, F_DUPFD, REPORT_FD_FIRST);
-    if (fd < 0 && errno == EINVAL) /* past RLIMIT_NOFILE */
+    bool open = (fcntl(STDERR_FILENO, F_GETFL) & O_ACCMODE) != O_RDONLY; /* else it is main()'s stopgap */
+    int fd = open ? fcntl(STDERR_FILENO, F_DUPFD, REPORT_FD_FIRST) : -1;
+    if (open && fd < 0 && errno == EINVAL) /* past RLIMIT_NOFILE */
         fd = fcntl(STDERR_FILENO, F_DUPFD, STDERR_FILENO + 1);
     if (fd < 0) {
-        cli_error("--report: '-': %s", strerror(errno));
+        cli_error("--report: '-': %s; name a file", open ? strerror(errno) : "standard error is closed");
         return false;
     }
     snprintf(number, NUMBER_BYTES, "%d", fd);

@@ -230,6 +230,19 @@ freeport run -- sh -c 'echo out'"
     assert_line "  tcp $port  bound by python3"
 }
 
+@test "what it may not look into is told" {
+    ((UID == 0)) || skip "is not root anyway"
+    chmod a+rx "$BATS_TEST_TMPDIR" "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR/test"
+    {
+        printf '%s\n' 'import ctypes; ctypes.CDLL(None).prctl(4, 0)' # not dumpable
+        cat "$BIND"
+    } | script test.py
+    run -0 setpriv --reuid 4711 --regid 4711 --clear-groups "$FREEPORT_CLI" learn \
+        /usr/bin/python3 "$BATS_TEST_TMPDIR/test.py" "127.0.0.1 $(range_port "$(own_range)" 0)"
+    assert_line --index 0 "freeport: 1 calls not seen, of processes that user 4711 may not look into; learn as root"
+    assert_line --index 1 "freeport: no port is hard-coded"
+}
+
 @test "where it can't watch, it says so, and nothing is started" {
     run -125 freeport learn "$FREEPORT_CLI" learn echo started
     assert_line "freeport: learn: can't watch the command's calls: Device or resource busy; it takes Linux 5.6, a sandbox \

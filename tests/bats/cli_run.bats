@@ -61,6 +61,21 @@ bind_zero() {
     assert_output "freeport: standard output: No space left on device"
 }
 
+@test "standard descriptors that are closed: nothing else gets their numbers, and the command gets none" {
+    run -1 eval 'freeport get >&-'
+    assert_output "freeport: standard output: Bad file descriptor"
+    run -1 eval 'freeport list >&-'
+    freeport list <&- >/dev/null
+    for verb in run "run --audit" learn; do
+        # shellcheck disable=SC2086 # words
+        freeport $verb sh -c 'for fd in 0 1 2; do [ -e /proc/$$/fd/$fd ] && echo $fd; done' \
+            <&- 2>&- >"$BATS_TEST_TMPDIR/open" || true
+        assert_equal "$verb: $(paste -sd' ' "$BATS_TEST_TMPDIR/open")" "$verb: 1"
+    done
+    run -125 eval 'freeport run --report - echo started 2>&-'
+    assert_output ""
+}
+
 # --- Variables -------------------------------------------------------------------------------------------------------
 
 @test "each option sets the variable of its name" {
@@ -244,6 +259,15 @@ install_cli() {
     assert_equal "$status" 125
     assert_output --regexp "^freeport: libfreeport_shim.so not found in $BATS_TEST_TMPDIR/usr/bin/\.\./\{.*lib64.*\} \
 nor in /.*; name its path in FREEPORT_SHIM\$"
+}
+
+@test "without /proc the shim has to be named" {
+    needs_root
+    unset FREEPORT_SHIM
+    run -125 unshare --mount sh -ec 'mount -t tmpfs tmpfs /proc; exec "$@"' sh \
+        env ${FREEPORT_SANITIZER_RUNTIME:+LD_PRELOAD="$FREEPORT_SANITIZER_RUNTIME"} ASAN_OPTIONS=detect_leaks=0 \
+        "$FREEPORT_CLI" run echo started
+    assert_output "freeport: /proc/self/exe: No such file or directory; name libfreeport_shim.so in FREEPORT_SHIM"
 }
 
 @test "FREEPORT_SHIM that names nothing is an error" {
