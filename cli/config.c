@@ -77,7 +77,11 @@ bool cli_load_file(struct cli_call *call) {
     }
     if (*path && !fp_file_read(path, named != NULL, &call->file, complain_of_file, NULL))
         return false;
-    if (!call->file && call->name_needs_section) {
+    if (call->name && !fp_settings_name_ok(call->name)) {
+        cli_bad_value(call->verb->name, call->name, "1 to 32 of A-Z a-z 0-9 _ . -");
+        return false;
+    }
+    if ((!call->file || (!named && call->file->count == 0)) && call->name_needs_section) {
         cli_error("[%s]: expected a configuration file with that section, in --config, FREEPORT_CONFIG or "
                   "~/.config/freeport.ini",
                   call->section);

@@ -263,12 +263,12 @@ static int learn(struct cli_call *call) {
     }
     FILE *out = path ? fopen(path, "we") : stderr;
     if (!out) {
-        cli_error("--output: '%s': %s", path, strerror(errno));
+        cli_error("--output: '%s': %s; expected a file that can be written to", path, strerror(errno));
         return CLI_CANNOT_START;
     }
     int code = learn_command(out, call->operand);
     if (path && fclose(out) != 0) {
-        cli_error("--output: '%s': %s", path, strerror(errno));
+        cli_error("--output: '%s': %s; expected a file that can be written to", path, strerror(errno));
         if (code == CLI_OK)
             code = CLI_FAILED;
     }

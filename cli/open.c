@@ -166,7 +166,8 @@ void cli_close(struct freeport *fp) {
 int cli_no_port(const struct fp_settings *settings, enum freeport_protocol protocol, int error) {
     const char *name = cli_protocol_name(protocol), *range = settings->range[cli_protocol_index(protocol)];
     if (error == -EADDRINUSE) {
-        cli_error("no %s port left in %s; freeport list shows who has them", name, range);
+        cli_error("no %s port left in %s; freeport list shows whose they are, freeport doctor who else is there", name,
+                  range);
         return CLI_NO_PORT;
     }
     if (error == -ETIMEDOUT) {

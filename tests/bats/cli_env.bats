@@ -111,7 +111,13 @@ FREEPORT_UDP=30001"
     run -2 freeport env api
     assert_output "freeport: [api]: expected a configuration file with that section, in --config, FREEPORT_CONFIG or \
 ~/.config/freeport.ini"
-    run -2 freeport env 'a b'
+    for name in 'a b' ''; do
+        FREEPORT_CONFIG=$CONFIG run -2 freeport env "$name"
+        assert_output "freeport: env: '$name': expected 1 to 32 of A-Z a-z 0-9 _ . -"
+    done
+    run -2 env -u FREEPORT_CONFIG XDG_CONFIG_HOME="$BATS_TEST_TMPDIR/none" "$FREEPORT_CLI" env api
+    assert_output "freeport: [api]: expected a configuration file with that section, in --config, FREEPORT_CONFIG or \
+~/.config/freeport.ini"
     run -2 freeport env one two
     assert_output "freeport: env: 'two': expected one NAME at most"
     FREEPORT_NAME="a'b" run -2 --separate-stderr freeport env

@@ -120,7 +120,8 @@ print(socket.socket().connect_ex(("127.0.0.1", 8080)))'
     background stranger /usr/bin/python3 -uc "$LISTEN" "$one"
     wait_lines "$BATS_TEST_TMPDIR/stranger.log" 1
     run -3 freeport run --tcp "$one" --export PORT=8080 true
-    assert_output "freeport: no tcp port left in $one; freeport list shows who has them"
+    assert_output "freeport: no tcp port left in $one; freeport list shows whose they are, freeport doctor who else is \
+there"
 }
 
 @test "a joined session's port is taken over, unless a stranger has come" {

@@ -126,14 +126,16 @@ time.sleep(600)' "$1"
     one=${range%-*}
     hold "$one"
     run -3 freeport get --tcp "$one"
-    assert_output "freeport: no tcp port left in $one; freeport list shows who has them"
+    assert_output "freeport: no tcp port left in $one; freeport list shows whose they are, freeport doctor who else is \
+there"
 }
 
 @test "where not all can be had, none is" {
     range=$(own_range 3)
     hold "$(range_port "$range" 1)"
     run -3 freeport get --tcp "$range" -n 3
-    assert_output "freeport: no tcp port left in $range; freeport list shows who has them"
+    assert_output "freeport: no tcp port left in $range; freeport list shows whose they are, freeport doctor who else is \
+there"
     assert_equal "$(owners)" ""
     run -0 freeport get --tcp "$range" -n 2
 }

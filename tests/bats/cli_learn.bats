@@ -169,7 +169,7 @@ freeport run -- sh -c 'echo out'"
         assert_equal "$(tail -n 1 "$BATS_TEST_TMPDIR/file")" "freeport run -- true"
     done
     run -125 freeport learn -o /none/file echo started
-    assert_output "freeport: --output: '/none/file': No such file or directory"
+    assert_output "freeport: --output: '/none/file': No such file or directory; expected a file that can be written to"
 }
 
 @test "the line holds for any words" {
@@ -252,5 +252,5 @@ that allows seccomp(2), and no other freeport learn around it"
 
 @test "what was learnt and can't be written is an error" {
     run -1 freeport learn --output /dev/full true
-    assert_output "freeport: --output: '/dev/full': No space left on device"
+    assert_output "freeport: --output: '/dev/full': No space left on device; expected a file that can be written to"
 }
