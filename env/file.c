@@ -19,8 +19,6 @@
 struct reading {
     struct fp_file *file;
     FILE *stream;
-    char *line;
-    size_t room;
     unsigned number; /* of the line at hand */
     unsigned begun;  /* of the line in which the value at hand begins */
     bool bad, no_memory;
@@ -76,32 +74,44 @@ static void note_section(struct reading *reading, const char *line) {
     free(section);
 }
 
+/* One line with its end, as far as there is room for it: a file may be endless, and have none. 0 at its end. */
+static size_t read_line(FILE *stream, char *line, size_t size) {
+    size_t length = 0;
+    for (int c; length < size && (c = getc(stream)) != EOF;) {
+        line[length++] = (char)c;
+        if (c == '\n')
+            break;
+    }
+    return length;
+}
+
 /*
  * inih has lines of a fixed length, and no line numbers. What begins with a blank it takes for the rest of the line
  * before; here only what is no KEY = VALUE is that, so that keys may be indented below their section.
  */
 static char *next_line(char *out, int size, void *context) {
     struct reading *reading = context;
-    ssize_t length = getline(&reading->line, &reading->room, reading->stream);
-    if (length < 0)
+    size_t length = read_line(reading->stream, out, (size_t)size);
+    if (length == 0)
         return NULL;
-    char *line = reading->line;
     reading->number++;
-    if (length >= size || memchr(line, 0, (size_t)length)) {
+    if (length == (size_t)size || memchr(out, 0, length)) {
         char expected[96];
         snprintf(expected, sizeof expected,
                  "a line of text of %d bytes at most; a list may go on in the next line, indented", size - 2);
         complain(reading, reading->number, "", expected);
-        return memcpy(out, "\n", sizeof "\n");
+        return NULL; /* whatever follows, it is no file of ours */
     }
-    bool goes_on = isspace((unsigned char)line[0]) && !strpbrk(line, "=:[");
+    out[length] = 0;
+    bool goes_on = isspace((unsigned char)out[0]) && !strpbrk(out, "=:[");
     if (!goes_on) {
-        line += strspn(line, " \t");
+        char *line = out + strspn(out, " \t");
+        memmove(out, line, strlen(line) + 1);
         reading->begun = reading->number;
     }
-    if (line[0] == '[')
-        note_section(reading, line);
-    return memcpy(out, line, strlen(line) + 1);
+    if (out[0] == '[')
+        note_section(reading, out);
+    return out;
 }
 
 static const struct fp_file_entry *own_entry(const struct fp_file *file, const char *section, const char *variable) {
@@ -186,7 +196,6 @@ bool fp_file_read(const char *path, bool must_exist, struct fp_file **file, fp_f
         return !reading.bad;
     }
     parse(&reading);
-    free(reading.line);
     fclose(reading.stream);
     return !reading.bad;
 }

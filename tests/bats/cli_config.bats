@@ -154,6 +154,9 @@ the next line, indented\$"
     printf '[default]\ntcp = 3\0000\n' >"$CONFIG"
     run -2 freeport run --config "$CONFIG" true
     assert_line --regexp "^freeport: $CONFIG:2: expected a line of text of [0-9]+ bytes"
+    # An endless one without a line's end.
+    run -2 freeport run --config /dev/zero true
+    assert_output --regexp "^freeport: /dev/zero:1: expected a line of text of [0-9]+ bytes"
 }
 
 @test "somebody else's home has no file of ours" {
