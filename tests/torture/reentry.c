@@ -45,11 +45,16 @@ static bool in_range(unsigned port) {
     return port >= range_first && port < range_first + range_count;
 }
 
+/* What this thread's handlers took so far: whom they interrupt has to wait for them, whatever they do. */
+static _Thread_local volatile int64_t handlers_us;
+
 /* Binds port 0, and looks whether anybody else has the port while it is held. */
 static void bind_any(int type) {
+    int64_t handlers_before = handlers_us;
     struct clock start = clock_start();
     int fd = take(type, 0);
-    took(clock_us(&start));
+    int64_t us = clock_us(&start);
+    took(us - (handlers_us - handlers_before));
     unsigned port = fd < 0 ? 0 : port_of(fd);
     if (!in_range(port)) {
         fail(fd < 0 ? -fd : ERANGE);
@@ -105,11 +110,14 @@ static void join_threads(const pthread_t threads[THREADS]) {
 
 static void handler(int signal) {
     int saved = errno;
+    int64_t before = handlers_us;
+    struct clock start = clock_start();
     atomic_fetch_add(&board->interrupted, 1);
     if (signal == SIGUSR2)
         bind_sentinel();
     else
         bind_any(SOCK_STREAM);
+    handlers_us = before + clock_us(&start); /* those that interrupted this one are in it */
     errno = saved;
 }
 

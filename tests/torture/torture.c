@@ -78,13 +78,22 @@ static int64_t queued_us(void) {
     return sscanf(text, "%*d %lld", &waiting) == 1 ? waiting / 1000 : 0;
 }
 
+/* Both at one moment: where this thread had to wait between the two readings, once more. */
 struct clock clock_start(void) {
-    return (struct clock){.queued_us = queued_us(), .us = now_us()};
+    struct clock now = {0};
+    int64_t before = -1;
+    for (unsigned tries = 0; tries < 100 && before != now.queued_us; tries++) {
+        before = queued_us();
+        now.us = now_us();
+        now.queued_us = queued_us();
+    }
+    return now;
 }
 
 int64_t clock_us(const struct clock *start) {
-    int64_t us = now_us() - start->us, queued = queued_us() - start->queued_us;
-    return queued > 0 && queued < us ? us - queued : us;
+    struct clock now = clock_start();
+    int64_t us = (now.us - start->us) - (now.queued_us - start->queued_us);
+    return us > 0 ? us : 0;
 }
 
 void pause_us(long us) {
