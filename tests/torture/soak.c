@@ -23,13 +23,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WORKERS = 64, MOST_HELD = 6, SOON_US = 50000, LOCK_WAIT_US = 250000 };
+enum { WORKERS = 64, MOST_HELD = 6, GIVEN = 4, SOON_US = 50000, LOCK_WAIT_US = 250000 };
 
 static struct {
     _Atomic unsigned binds, rebinds, stolen, slept, failed, forks, kills, looks, twice;
     _Atomic int64_t slowest_us;
     _Atomic int error, over;
     _Atomic unsigned shown;
+    struct {
+        _Atomic uint64_t inodes[GIVEN]; /* of the last sockets that were given that port */
+        _Atomic unsigned count;
+    } given[2][MOST_PORTS];
     struct haul haul;
 } * board;
 
@@ -78,6 +82,17 @@ static void took(int64_t us) {
     }
 }
 
+/* Tells the observer whose port it is. */
+static void given(int fd, int type, in_port_t port) {
+    unsigned place = ntohs(port) - (unsigned)range_first;
+    struct stat st;
+    if (place >= range_count || fstat(fd, &st) != 0)
+        return;
+    unsigned protocol = type == SOCK_STREAM ? 0 : 1;
+    unsigned at = atomic_fetch_add(&board->given[protocol][place].count, 1) % GIVEN;
+    atomic_store(&board->given[protocol][place].inodes[at], st.st_ino);
+}
+
 /* A listening socket, or a bound one for datagrams, as the observer can see them; -errno. */
 static int serve(unsigned kind, in_port_t *port, int flag) {
     struct sockaddr_storage address;
@@ -97,6 +112,7 @@ static int serve(unsigned kind, in_port_t *port, int flag) {
         return -error;
     }
     *port = ((struct sockaddr_in *)&address)->sin_port; /* at the same place in both families */
+    given(fd, kinds[kind].type, *port);
     return fd;
 }
 
@@ -262,6 +278,15 @@ static bool was_seen(const struct sight *sight, const struct seen *socket) {
     return sight->count && bsearch(socket, sight->sockets, sight->count, sizeof *sight->sockets, by_port) != NULL;
 }
 
+/* Not so a socket that joins another for a moment, in the middle of a UDP bind with SO_REUSEPORT. */
+static bool was_given(const struct seen *socket) {
+    unsigned place = (unsigned)(socket->port & 0xffff) - range_first;
+    for (unsigned i = 0; i < GIVEN; i++)
+        if (atomic_load(&board->given[socket->port >> 16][place].inodes[i]) == socket->inode)
+            return true;
+    return false;
+}
+
 /*
  * The tables are read one after the other, while the world goes on: a port that one socket had and then another reads
  * as if both had it. Two sockets that both stood in two looks had it at once.
@@ -269,7 +294,8 @@ static bool was_seen(const struct sight *sight, const struct seen *socket) {
 static void compare(const struct sight *before, const struct sight *now) {
     for (unsigned i = 1; i < now->count; i++) {
         const struct seen *a = &now->sockets[i - 1], *b = &now->sockets[i];
-        if (a->port == b->port && a->inode != b->inode && was_seen(before, a) && was_seen(before, b))
+        if (a->port == b->port && a->inode != b->inode && was_seen(before, a) && was_seen(before, b) && was_given(a) &&
+            was_given(b))
             atomic_fetch_add(&board->twice, 1);
     }
 }
@@ -292,13 +318,14 @@ static void observe(void *ignored) {
 static void check_the_observer(void) {
     struct sight sights[2] = {{0}};
     int on = 1, fds[2];
+    in_port_t port = htons(range_first);
     for (int i = 0; i < 2; i++) {
-        struct sockaddr_in address = {
-            .sin_family = AF_INET, .sin_port = htons(range_first), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+        struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = port, .sin_addr = {htonl(INADDR_LOOPBACK)}};
         fds[i] = socket(AF_INET, SOCK_DGRAM, 0);
         setsockopt(fds[i], SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
         if (bind(fds[i], (struct sockaddr *)&address, sizeof address) != 0)
             die("two sockets on one port: %s", strerror(errno));
+        given(fds[i], SOCK_DGRAM, port);
     }
     look(&sights[0]);
     look(&sights[1]);
