@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,7 +193,6 @@ static void victim(void *context) {
     const struct deed *deed = context;
     struct ready ready = get_ready(deed);
     step_begin();
-    atomic_store(&board->inside, 1);
     int error = perform(deed, &ready);
     atomic_store(&board->inside, 0);
     atomic_store(&board->result, outcome(error, &ready));
@@ -413,12 +413,12 @@ static void note_missed(struct tally *tally, unsigned missed) {
     }
 }
 
-/* Every instruction from the first to the last; of a loop's turns the first few, and some of the others. */
+/* Every instruction from the first to the last. To be stopped takes longer: of a loop's turns the first, and a few. */
 static void all_places(struct tally *tally, const struct scene *scene, const struct walk *walk, one_go go) {
     enum { OTHERS = 100 };
     unsigned missed = 0, left_out = walk->count - walk->distinct;
     for (unsigned i = 0; i < walk->count; i++)
-        if (!step_in_loop(walk, i) || chance(left_out) < OTHERS)
+        if (!stopping || !step_in_loop(walk, i) || chance(left_out) < OTHERS)
             missed += !go(tally, scene, walk, i);
     note_missed(tally, missed);
 }
@@ -590,8 +590,13 @@ static const struct scene scenes[] = {
 static const struct scene first_use = {.what = "the first use of all", .deed = {BIND, 0, false}};
 
 static void print_note(struct tally *tally, const struct walk *walk) {
-    if (tally->note[0] == 0)
-        note(tally, "%u instructions, %u of them in loops", walk->count, walk->count - walk->distinct);
+    unsigned loops = walk->count - walk->distinct;
+    if (tally->note[0] != 0)
+        return;
+    if (full && !stopping)
+        note(tally, "%u instructions, %lu not reached", walk->count, walk->count - tally->times);
+    else
+        note(tally, "%u instructions, %u of them in loops", walk->count, loops);
 }
 
 static bool torment(const struct scene *scene, const char *what, unsigned sample) {
@@ -615,7 +620,7 @@ static bool torment_again(const struct scene *scene) {
     struct tally tally = {.what = "  and again, on what each death left"};
     unsigned instructions = 0;
     again.keep = false;
-    unsigned char *sound = malloc(sizeof *segment);
+    unsigned char *sound = shared_memory(sizeof *segment);
     memcpy(sound, image, sizeof *segment);
     for (unsigned i = 0; i < state_count && (full || i < 4); i++) {
         for (unsigned n = 0; n < states[i].count; n++) {
@@ -633,7 +638,7 @@ static bool torment_again(const struct scene *scene) {
         }
         free(states[i].pages);
     }
-    free(sound);
+    munmap(sound, sizeof *segment);
     if (tally.note[0] == 0)
         note(&tally, "%u states, %u instructions", state_count, instructions);
     state_count = 0;
@@ -702,7 +707,7 @@ static void open_all(void) {
         die("no memory: %s", strerror(errno));
     step_inside = &board->inside;
     segment = segment_map();
-    image = malloc(sizeof *segment);
+    image = shared_memory(sizeof *segment); /* which a fork need not copy the page tables of */
     struct freeport_config config = {
         .tcp = getenv("FREEPORT_TCP"), .udp = getenv("FREEPORT_TCP"), .segment = getenv("FREEPORT_SEGMENT")};
     int error = freeport_open(&handle, &config);
@@ -710,13 +715,28 @@ static void open_all(void) {
         die("freeport_open: %s", freeport_strerror(error));
 }
 
+/* Tracer and traced go by turns, which is several times faster on one processor; stop may run beside kill. */
+static void stay_on_one_processor(void) {
+    cpu_set_t allowed, one;
+    size_t chosen = CPU_SETSIZE;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return; /* more processors than fit: without, then */
+    for (size_t at = 0; at < CPU_SETSIZE; at++)
+        if (CPU_ISSET(at, &allowed) && (chosen == CPU_SETSIZE || stopping))
+            chosen = at;
+    CPU_ZERO(&one);
+    CPU_SET(chosen, &one);
+    sched_setaffinity(0, sizeof one, &one);
+}
+
 int main(int argc, char **argv) {
     torture_start();
     if (argc > 1 && strcmp(argv[1], "stop") != 0)
         return play_role(argv[1]);
     stopping = argc > 1;
+    stay_on_one_processor();
     open_all();
-    unsigned char *pristine = malloc(sizeof *segment);
+    unsigned char *pristine = shared_memory(sizeof *segment);
     memcpy(pristine, segment, sizeof *segment);
     bool well = true;
     for (size_t i = 0; i < sizeof scenes / sizeof scenes[0]; i++) {

@@ -3,9 +3,8 @@
  * Preloaded behind the shim, and so the one whose constructor runs right before the shim's: the place from which on a
  * first use is stepped through.
  */
-#include "torture.h"
+#include "step.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -32,6 +31,6 @@ __attribute__((constructor)) static void mark(void) {
         return;
     }
     ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-    raise(SIGSTOP);
     atomic_store(&board->inside, 1);
+    STEP_TRAP();
 }

@@ -23,7 +23,8 @@ _Atomic int *step_inside;
 void step_begin(void) {
     if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
         die("ptrace: %s", strerror(errno));
-    raise(SIGSTOP);
+    atomic_store(step_inside, 1);
+    STEP_TRAP();
 }
 
 static bool inside(void) {
@@ -40,22 +41,13 @@ static int resume(pid_t pid, enum __ptrace_request request) {
     return WSTOPSIG(status);
 }
 
-/* To where it has set `inside`. A child that was started by exec stops there, too. */
+/* To its own breakpoint. */
 static void enter(pid_t pid) {
     int status = 0;
-    do {
-        if (status != 0 && ptrace(PTRACE_CONT, pid, NULL, NULL) != 0)
-            die("ptrace: %s", strerror(errno));
-        if (waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status))
-            die("the child has ended before it could be traced: status %x", (unsigned)status);
-    } while (WSTOPSIG(status) != SIGSTOP);
+    if (waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP || !inside())
+        die("the child has ended before it could be traced: status %x", (unsigned)status);
     if (ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL) != 0)
         die("ptrace: %s", strerror(errno));
-    for (int i = 0; !inside(); i++) {
-        if (i == 100000)
-            die("the child never got inside");
-        resume(pid, PTRACE_SINGLESTEP);
-    }
 }
 
 static const size_t counter_offset = offsetof(struct user, regs.rip);

@@ -11,11 +11,13 @@
 
 #include "torture.h"
 
-/* Shared with the child, which sets it between what is to be stepped through. */
+/* Shared with the child: set between what is to be stepped through. */
 extern _Atomic int *step_inside;
 
-/* In the child, before it sets `inside`: waits for the tracer. */
+/* In the child: sets it, and waits for the tracer at a breakpoint of its own, so that no step is needed to get there.
+ */
 void step_begin(void);
+#define STEP_TRAP() __asm__ volatile("int3" ::: "memory")
 
 /* Where an instruction of a walk stands. */
 struct place {
