@@ -702,6 +702,96 @@ static void a_get_inside_of_a_bind_of_an_idle_port_is_not_given_the_same(void **
     end(owner);
 }
 
+/* What a thread leaves that ends, or goes elsewhere, between its claim and the kernel's answer. */
+
+static fp_meaning meaning_here(enum fp_state state, uint16_t requested) {
+    int name = fp_intern_name(fp->segment, &fp->name, fp_owner_self());
+    int session = fp->has_session ? fp_intern_session(fp->segment, &fp->session, fp_owner_self()) : 0;
+    assert_true(name >= 0 && session >= 0);
+    return fp_meaning_of(state, requested, (unsigned)name, (unsigned)session);
+}
+
+static void leave_a_claim(uint16_t port, fp_owner owner) {
+    assert_true(
+        fp_entry_claim(fp->segment, FP_TCP_INDEX, port, 0, owner, fp_with_serial(meaning_here(FP_CLAIMED, 0), 4711)));
+}
+
+static unsigned nothing(void) {
+    return 0;
+}
+
+/* By exec(2), or by siglongjmp() out of a handler: its process is there, and will not come back to it. */
+static void a_claim_that_a_living_process_left_is_anothers_to_take(void **state) {
+    (void)state;
+    unsigned ignored;
+    pid_t other = stay(nothing, &ignored);
+    fp = open_with("30000-30001", NULL, NULL);
+    leave_a_claim(30000, fp_owner_of(other));
+    leave_a_claim(30001, fp_owner_self());
+    for (unsigned i = 0; i < 20; i++) {
+        uint16_t ports[2] = {0, 0};
+        int fds[2] = {bind_fresh(fp, SOCK_STREAM, 0, &ports[0]), bind_fresh(fp, SOCK_STREAM, 0, &ports[1])};
+        assert_true(fds[0] >= 0 && fds[1] >= 0);
+        assert_int_equal(ports[0] + ports[1], 60001);
+        close(fds[0]);
+        close(fds[1]);
+    }
+    end(other);
+}
+
+/* The port looks free on all addresses, and is not on the one that is asked for. */
+static int busy_here(int fd, const struct sockaddr *address, socklen_t length) {
+    if (address->sa_family != AF_INET)
+        return real_calls.bind(fd, address, length);
+    errno = EADDRINUSE;
+    return -1;
+}
+
+/* Whoever left it may have given it up since, in vain: given back as a claim it would be nobody's to end. */
+static void a_claim_that_was_taken_over_in_vain_is_no_claim_any_more(void **state) {
+    (void)state;
+    unsigned ignored;
+    pid_t other = stay(nothing, &ignored);
+    fp = open_with("30000", NULL, NULL);
+    leave_a_claim(30000, fp_owner_of(other));
+    real_calls = fp->calls;
+    fp->calls.bind = busy_here;
+    assert_int_equal(bind_fresh(fp, SOCK_STREAM, 0, NULL), -EADDRINUSE);
+    fp->calls = real_calls;
+    assert_int_equal(fp_state(fp_entry_meaning(fp->segment, FP_TCP_INDEX, 30000)), FP_BOUND);
+    assert_true(fp_entry_owner(fp->segment, FP_TCP_INDEX, 30000) == fp_owner_of(other));
+    assert_int_equal(get(FREEPORT_TCP), 30000); /* which takes no claim of a process that is there */
+    end(other);
+}
+
+static unsigned asked;
+
+/* Between the look at a port and its claim somebody else has had it, and closed it; each time. */
+static int bind_beside_others(int fd, const struct sockaddr *address, socklen_t length) {
+    struct fp_entry *entry = fp_entry_at(fp->segment, FP_TCP_INDEX, 30000);
+    if (++asked == 1000)
+        _exit(1);
+    atomic_store(&entry->meaning, fp_with_serial(atomic_load(&entry->meaning), 4711 + asked));
+    return real_calls.bind(fd, address, length);
+}
+
+static void a_get_that_others_are_always_faster_than_comes_to_an_end(void **state) {
+    (void)state;
+    unsigned idle;
+    uint16_t port = 4711;
+    fp = open_with("30000", NULL, NULL);
+    pid_t owner = stay(bind_one_and_close, &idle);
+    assert_int_equal(idle, 30000);
+    real_calls = fp->calls;
+    fp->calls.bind = bind_beside_others;
+    asked = 0;
+    assert_int_equal(freeport_get(fp, FREEPORT_TCP, -1, &port), -EADDRINUSE);
+    assert_in_range(asked, 1, 10);
+    fp->calls = real_calls;
+    assert_int_equal(get(FREEPORT_TCP), 30000);
+    end(owner);
+}
+
 /* fork */
 
 static unsigned child_gets_one(void) {
@@ -1035,6 +1125,63 @@ static void what_a_dead_process_claimed_and_never_had_is_given_up_where_it_is_bu
     close(blocker);
 }
 
+static fp_owner dead;
+static unsigned races;
+enum { RACES = 100 };
+
+static void claim_for_the_session(uint16_t port) {
+    assert_true(fp_entry_claim(fp->segment, FP_TCP_INDEX, port, 0, dead, meaning_here(FP_CLAIMED, 8080)));
+    fp_index_add(fp->segment, &fp->session, FP_TCP_INDEX, 8080, port);
+}
+
+/* Somebody was faster, died at it, and the port is a stranger's: each time another. */
+static int bind_and_lose(int fd, const struct sockaddr *address, socklen_t length) {
+    if (address->sa_family != AF_INET || races == RACES)
+        return real_calls.bind(fd, address, length);
+    claim_for_the_session((uint16_t)(30000 + ++races));
+    errno = EADDRINUSE;
+    return -1;
+}
+
+static void a_bind_of_a_sentinel_may_lose_many_races(void **state) {
+    (void)state;
+    unsigned ignored;
+    fp = open_with("30000-30199", NULL, "a");
+    pid_t pid = stay(nothing, &ignored);
+    dead = fp_owner_of(pid);
+    end(pid);
+    claim_for_the_session(30000);
+    real_calls = fp->calls;
+    fp->calls.bind = bind_and_lose;
+    races = 0;
+    uint16_t port = 0;
+    int fd = bind_fresh(fp, SOCK_STREAM, 8080, &port);
+    assert_true(fd >= 0);
+    assert_int_equal(port, 30000 + RACES);
+    close(fd);
+}
+
+/* Without the segment, it is no process of ours. */
+static unsigned be_a_stranger(void) {
+    freeport_close(fp);
+    return (unsigned)stranger(SOCK_STREAM, 30000, 0);
+}
+
+/* Whoever gave it up was killed half way: it is nobody's, and says still whose it was. And a stranger has come. */
+static void a_port_for_a_sentinel_is_found_where_the_sessions_own_was_given_up_half_way(void **state) {
+    (void)state;
+    fp = open_with("30000-30001", NULL, "a");
+    fp_meaning meaning = meaning_here(FP_BOUND, 8080) | FP_HAD;
+    atomic_store(&fp_entry_at(fp->segment, FP_TCP_INDEX, 30000)->meaning, meaning);
+    fp_index_add(fp->segment, &fp->session, FP_TCP_INDEX, 8080, 30000);
+    unsigned ignored;
+    pid_t other = stay(be_a_stranger, &ignored);
+    uint16_t port = 0;
+    assert_int_equal(fp_pledge(fp, FREEPORT_TCP, 8080, false, 1000, &port), 0);
+    assert_int_equal(port, 30001);
+    end(other);
+}
+
 static void the_other_protocol_gets_the_same_number(void **state) {
     (void)state;
     fp = open_with("30000-30010", "30005-30020", "a");
@@ -1241,6 +1388,9 @@ int main(void) {
         TEST(a_bind_inside_of_anothers_try_leaves_the_entry_to_who_has_the_port),
         TEST(a_get_inside_of_a_bind_of_a_left_over_port_is_not_given_the_same),
         TEST(a_get_inside_of_a_bind_of_an_idle_port_is_not_given_the_same),
+        TEST(a_claim_that_a_living_process_left_is_anothers_to_take),
+        TEST(a_claim_that_was_taken_over_in_vain_is_no_claim_any_more),
+        TEST(a_get_that_others_are_always_faster_than_comes_to_an_end),
         TEST(udp_with_reuseport_has_a_group_to_attach_a_filter_to),
         TEST(an_address_that_is_not_the_hosts_is_bound_where_the_program_may),
         TEST(a_handle_goes_on_in_a_child_and_what_it_gets_there_is_the_childs),
@@ -1253,6 +1403,8 @@ int main(void) {
         TEST(a_session_has_one_port_for_a_sentinel_and_another_session_another),
         TEST(a_handler_that_binds_the_sentinel_that_its_thread_is_binding_gets_it_too),
         TEST(what_a_dead_process_claimed_and_never_had_is_given_up_where_it_is_busy),
+        TEST(a_bind_of_a_sentinel_may_lose_many_races),
+        TEST(a_port_for_a_sentinel_is_found_where_the_sessions_own_was_given_up_half_way),
         TEST(the_other_protocol_gets_the_same_number),
         TEST(lookup_finds_the_port_behind_a_sentinel),
         TEST(a_label_that_was_emptied_meanwhile_is_made_again),
