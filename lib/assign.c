@@ -21,6 +21,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <signal.h>
 
 /* Whether the program's socket may have an address that is not the host's. */
 static bool may_be_foreign(int fd) {
@@ -74,6 +75,24 @@ static int bind_next(struct fp_attempt *attempt, uint16_t *port) {
     }
 }
 
+/*
+ * Without signals, where the socket has reuse flags: a handler that does not return would leave them off. Where it has
+ * none, there is nothing to put back, and what a port was claimed for, others may have.
+ */
+static int bind_next_alone(struct fp_attempt *attempt, struct fp_reuse *reuse, uint16_t *port) {
+    sigset_t all, before;
+    fp_reuse_get(attempt->bind->fd, reuse);
+    if (!reuse->address && !reuse->port)
+        return bind_next(attempt, port);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    fp_reuse_clear(attempt->bind->fd, reuse);
+    int error = bind_next(attempt, port);
+    fp_reuse_restore(attempt->bind->fd, reuse);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
 static int bind_any(const struct fp_bind *bind, uint16_t *port) {
     struct fp_attempt attempt;
     struct fp_reuse reuse;
@@ -81,9 +100,7 @@ static int bind_any(const struct fp_bind *bind, uint16_t *port) {
     if (error != 0)
         return error;
     attempt.search.claims = true;
-    fp_reuse_off(bind->fd, &reuse);
-    error = bind_next(&attempt, port);
-    fp_reuse_restore(bind->fd, &reuse);
+    error = bind_next_alone(&attempt, &reuse, port);
     if (error == 0)
         fp_reuse_group(&bind->fp->calls, bind->fd, &reuse);
     return error;

@@ -115,12 +115,16 @@ void fp_reuse_get(int fd, struct fp_reuse *reuse) {
     reuse->port = get_flag(fd, SO_REUSEPORT);
 }
 
-void fp_reuse_off(int fd, struct fp_reuse *was) {
-    fp_reuse_get(fd, was);
+void fp_reuse_clear(int fd, const struct fp_reuse *was) {
     if (was->address)
         set_flag(fd, SO_REUSEADDR, 0);
     if (was->port)
         set_flag(fd, SO_REUSEPORT, 0);
+}
+
+void fp_reuse_off(int fd, struct fp_reuse *was) {
+    fp_reuse_get(fd, was);
+    fp_reuse_clear(fd, was);
 }
 
 void fp_reuse_restore(int fd, const struct fp_reuse *was) {

@@ -48,6 +48,7 @@ void fp_reuse_get(int fd, struct fp_reuse *reuse);
 
 /* Both off, for the moment of a bind; and back. */
 void fp_reuse_off(int fd, struct fp_reuse *was);
+void fp_reuse_clear(int fd, const struct fp_reuse *was); /* the same, where they are known */
 void fp_reuse_restore(int fd, const struct fp_reuse *was);
 
 /*

@@ -792,6 +792,40 @@ static void a_get_that_others_are_always_faster_than_comes_to_an_end(void **stat
     end(owner);
 }
 
+static sigjmp_buf out_of_here;
+
+static void leave_by_jump(int signal) {
+    (void)signal;
+    siglongjmp(out_of_here, 1);
+}
+
+static int bind_and_raise(int fd, const struct sockaddr *address, socklen_t length) {
+    int result = real_calls.bind(fd, address, length);
+    raise(SIGUSR1);
+    return result;
+}
+
+static void a_handler_that_does_not_return_leaves_the_programs_flags_as_they_were(void **state) {
+    (void)state;
+    static const int options[] = {SO_REUSEADDR, SO_REUSEPORT};
+    struct sigaction action = {.sa_handler = leave_by_jump}, before;
+    sigaction(SIGUSR1, &action, &before);
+    fp = open_with("30000-30003", NULL, NULL);
+    real_calls = fp->calls;
+    fp->calls.bind = bind_and_raise;
+    for (volatile unsigned i = 0; i < 2; i++) {
+        struct sockaddr_in any = address4("127.0.0.1", 0);
+        volatile int fd = new_socket(AF_INET, SOCK_STREAM);
+        set_flag(fd, options[i], 1);
+        if (sigsetjmp(out_of_here, 1) == 0)
+            freeport_bind(fp, fd, (struct sockaddr *)&any, sizeof any, 1000, NULL);
+        assert_int_equal(flag(fd, options[i]), 1);
+        assert_int_equal(bound_port(fd), 30000 + i);
+        close(fd);
+    }
+    sigaction(SIGUSR1, &before, NULL);
+}
+
 /* fork */
 
 static unsigned child_gets_one(void) {
@@ -1391,6 +1425,7 @@ int main(void) {
         TEST(a_claim_that_a_living_process_left_is_anothers_to_take),
         TEST(a_claim_that_was_taken_over_in_vain_is_no_claim_any_more),
         TEST(a_get_that_others_are_always_faster_than_comes_to_an_end),
+        TEST(a_handler_that_does_not_return_leaves_the_programs_flags_as_they_were),
         TEST(udp_with_reuseport_has_a_group_to_attach_a_filter_to),
         TEST(an_address_that_is_not_the_hosts_is_bound_where_the_program_may),
         TEST(a_handle_goes_on_in_a_child_and_what_it_gets_there_is_the_childs),
