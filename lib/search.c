@@ -58,6 +58,7 @@ static inline uint64_t candidates(const struct fp_search *search, unsigned kind,
         return range & taken & ~hint_word(segment->held[search->protocol], word);
     case FP_KIND_GONE:
     case FP_KIND_IDLE:
+    case FP_KIND_RECENT:
         return range & taken;
     default:
         return range & hint_word(segment->held[search->protocol], word);
@@ -106,6 +107,7 @@ static uint32_t scan(const struct fp_search *search, uint32_t after, uint32_t la
         return scan_kind(search, FP_KIND_LEFT, after, last);
     case FP_KIND_GONE:
     case FP_KIND_IDLE:
+    case FP_KIND_RECENT:
         return scan_kind(search, FP_KIND_IDLE, after, last);
     default:
         return scan_kind(search, FP_KIND_BUSY, after, last);
@@ -137,6 +139,23 @@ static bool gone_for_good(struct fp_search *search, fp_owner owner) {
         search->looked_up_gone = fp_owner_gone(owner);
     }
     return search->looked_up_gone;
+}
+
+/*
+ * In searches, by what an entry keeps of the serial; also one that was assigned since this search began. The sequence
+ * alone does not tell: in a crowd, each process comes to its own ports first, and the round is over long before all of
+ * them had their turn.
+ */
+static bool a_moment_ago(const struct fp_search *search, fp_meaning meaning) {
+    enum { RECENT_SHARE = 4, SINCE = 4096 };
+    uint16_t age = (uint16_t)(search->serial + SINCE - (uint32_t)(meaning >> 48));
+    return age < SINCE + search->range->size / RECENT_SHARE;
+}
+
+/* Whether it is a port of another process, which may have closed it. */
+static bool idle(struct fp_search *search, fp_owner owner, fp_meaning meaning) {
+    return owner != 0 && owner != search->self && fp_state(meaning) != FP_RESERVED &&
+           (fp_state(meaning) != FP_CLAIMED || gone_for_good(search, owner));
 }
 
 /* Whether a candidate is of the kind that is looked for. */
@@ -171,8 +190,9 @@ static bool fits(struct fp_search *search, uint16_t port) {
     case FP_KIND_GONE:
         return !sentinel && refused == 0 && left(search, owner, meaning);
     case FP_KIND_IDLE:
-        return !sentinel && refused == 0 && owner != 0 && owner != search->self && fp_state(meaning) != FP_RESERVED &&
-               (fp_state(meaning) != FP_CLAIMED || gone_for_good(search, owner));
+        return !sentinel && refused == 0 && !a_moment_ago(search, meaning) && idle(search, owner, meaning);
+    case FP_KIND_RECENT:
+        return !sentinel && refused == 0 && idle(search, owner, meaning);
     case FP_KIND_BUSY:
         return !sentinel &&
                ((fp_state(meaning) != FP_RESERVED && (search->claims || fp_state(meaning) != FP_CLAIMED)) ||

@@ -17,6 +17,7 @@ enum fp_kind {
     FP_KIND_LEFT,          /* our own from before, or of somebody who is gone */
     FP_KIND_GONE,          /* of somebody who was there when one last asked, and is gone now */
     FP_KIND_IDLE,          /* of a process that is there: it may have closed it */
+    FP_KIND_RECENT,        /* the same, assigned a moment ago: it may be about to bind it by its number */
     FP_KIND_BUSY,          /* found busy before; it may have come free */
     FP_KIND_SENTINEL_LEFT, /* a sentinel's whose process is gone: its session may come back to it */
     FP_KIND_SENTINEL,      /* a sentinel's: only where nothing else is to be had */

@@ -343,6 +343,27 @@ static void those_of_a_process_that_is_there_are_looked_past_until_the_hints_are
 }
 
 /* Another search made ports fresh when this one had just seen that there are no fresh ones. */
+/* A crowd's sequence may have come round early; the port may be about to be bound by its number. */
+static void what_a_process_that_is_there_had_a_moment_ago_comes_after_what_it_had_before(void **state) {
+    (void)state;
+    enum { FIRST = 100, COUNT = 64, SERIAL = 70000 };
+    fp_portset_add(&range.ports, FIRST, FIRST + COUNT - 1);
+    atomic_store(&segment->header.search, SERIAL);
+    for (unsigned i = 0; i < COUNT; i++) {
+        uint32_t age = i % 8 == 1 ? COUNT / 4 - 2 - i : COUNT / 4 + 8 * i; /* some since it began */
+        fp_meaning meaning = fp_meaning_of(FP_BOUND, 0, NAME, 1);
+        fp_entry_take(segment, TCP, (uint16_t)(FIRST + i), alive, fp_with_serial(meaning, SERIAL - age));
+    }
+    struct fp_search search = begin(FIRST);
+    for (unsigned i = 0; i < COUNT; i++) {
+        uint16_t port = fp_search_next(&search);
+        assert_int_equal((port - FIRST) % 8 == 1, i >= COUNT - COUNT / 8);
+        assert_int_equal(search.kind, i >= COUNT - COUNT / 8 ? FP_KIND_RECENT : FP_KIND_IDLE);
+        refuse(&search, port);
+    }
+    assert_int_equal(fp_search_next(&search), 0);
+}
+
 static void hints_that_changed_behind_a_search_hide_no_port(void **state) {
     (void)state;
     fp_portset_add(&range.ports, 100, 131);
@@ -600,6 +621,7 @@ int main(void) {
         TEST(what_a_process_kept_is_to_be_had_when_its_id_came_back),
         TEST(the_best_kind_of_port_comes_first),
         TEST(those_of_a_process_that_is_there_are_looked_past_until_the_hints_are_looked_over),
+        TEST(what_a_process_that_is_there_had_a_moment_ago_comes_after_what_it_had_before),
         TEST(hints_that_changed_behind_a_search_hide_no_port),
         TEST(what_it_saw_when_it_found_a_port_fit_stays_known),
         TEST(what_one_port_is_offered_as_is_right_under_every_hint),
