@@ -90,7 +90,8 @@ static int managed_bind(int fd, unsigned protocol, const struct sockaddr *addres
         .length = length,
         .sentinel = requested,
         .pledge = requested != 0 && fp_portset_has(&settings->sentinels[!protocol], requested),
-        .timeout_ms = settings->timeout_ms,
+        /* A bind to port 0 waits for nobody: one pass, however long others have the processors meanwhile. */
+        .timeout_ms = requested ? settings->timeout_ms : -1,
     };
     bool conflict = false;
     int error = fp_bind(&bind, &port, &conflict);

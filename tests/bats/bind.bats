@@ -145,6 +145,21 @@ next() {
     [[ $stderr =~ ^"freeport: FREEPORT_UDP=$range: "no\ port\ left.*name\ small.*widen\ the\ range ]] || fail "$stderr"
 }
 
+@test "FREEPORT_TIMEOUT is for those who wait: a look for a port may take as long as it takes" {
+    range=$(own_range 3000)
+    configure FREEPORT_TCP="$range" FREEPORT_TIMEOUT=1
+    background strangers python3 -uc '
+import resource, socket, sys, time
+resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+sockets = [socket.socket() for port in range(int(sys.argv[1]), int(sys.argv[2]))]
+for number, stranger in enumerate(sockets):
+    stranger.bind(("127.0.0.1", int(sys.argv[1]) + number))
+print("stay")
+time.sleep(600)' "${range%-*}" "${range#*-}"
+    is_there strangers
+    assert_equal "$(next)" "${range#*-}"
+}
+
 @test "threads that bind at once get a port each" {
     range=$(own_range)
     configure FREEPORT_TCP="$range"
