@@ -367,7 +367,7 @@ static void the_timeout_ends_a_pass_and_neither_nothing_nor_for_ever_does(void *
     (void)state;
     fp = open_with("30000-30039", NULL, NULL);
     fp->calls.bind = slow_and_busy;
-    assert_in_range(elapsed_ms(50, -ETIMEDOUT), 45, 1000);
+    assert_in_range(elapsed_ms(50, -ETIMEDOUT), 45, 20000);
     assert_true(elapsed_ms(0, -EADDRINUSE) >= 200);
     assert_true(elapsed_ms(-1, -EADDRINUSE) >= 200);
     assert_true(elapsed_ms(60000, -EADDRINUSE) >= 200);

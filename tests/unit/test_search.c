@@ -605,8 +605,8 @@ static void ones_everywhere_are_noise_too(void **state) {
 }
 
 int main(void) {
-    alarm(50); /* an endless search is a failure, too */
-               /* clang-format off */
+    alarm(280); /* an endless search is a failure, too */
+                /* clang-format off */
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, segment_teardown)
     /* clang-format on */
     const struct CMUnitTest tests[] = {
