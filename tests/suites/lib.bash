@@ -90,10 +90,12 @@ tcp_answers() { (exec 5<>"/dev/tcp/$1/$2"); }
 # get URL [OPTION...]: what an HTTP server answers.
 get() { curl --silent --show-error --fail --globoff --noproxy '*' --max-time "$PATIENCE" "${@:2}" "$1"; }
 
-# fetch_source PACKAGE: Debian's source, unpacked in $CACHE/source-PACKAGE. The host's own list of sources is not
-# touched: the deb-src lines live in a file of ours, made from the host's deb lines.
+# fetch_source PACKAGE [BINARY]: Debian's source, unpacked in $CACHE/source-PACKAGE; of the version that BINARY is
+# installed in, if there is one. The host's own list of sources is not touched: the deb-src lines live in a file of ours,
+# made from the host's deb lines.
 fetch_source() {
-    local package=$1 target=$CACHE/source-$1 apt=$CACHE/apt
+    local package=$1 target=$CACHE/source-$1 apt=$CACHE/apt version=
+    if [[ ${2:-} ]]; then version="=$(dpkg-query -W -f '${source:Version}' "$2")" || return 1; fi
     if [[ -e $target/.done ]]; then return 0; fi
     mkdir -p "$apt/lists/partial" "$apt/parts" || return 1
     local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -105,7 +107,7 @@ fetch_source() {
     apt-get "${options[@]}" update || return 1
     rm -rf "$target" "$target.new"
     mkdir -p "$target.new"
-    (cd "$target.new" && apt-get "${options[@]}" --only-source source "$package") || return 1
+    (cd "$target.new" && apt-get "${options[@]}" --only-source source "$package$version") || return 1
     mv "$target.new"/*/ "$target" && rm -rf "$target.new" && touch "$target/.done"
 }
 
