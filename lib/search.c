@@ -78,42 +78,6 @@ static inline uint32_t skip_words(const struct fp_search *search, unsigned kind,
     return word;
 }
 
-/* The first candidate behind `after`, up to and with `last`; 0 where there is none. Port 0 is in no range. */
-static inline uint32_t scan_kind(const struct fp_search *search, unsigned kind, uint32_t after, uint32_t last) {
-    uint32_t word = (after + 1) / 64;
-    uint64_t mask = ~UINT64_C(0) << ((after + 1) % 64);
-    while (word <= last / 64) {
-        uint64_t bits = candidates(search, kind, word) & mask;
-        if (bits && kind == FP_KIND_FRESH && search->twin)
-            bits &= twins(search, word);
-        if (bits) {
-            uint32_t port = word * 64 + (uint32_t)__builtin_ctzll(bits);
-            return port <= last ? port : 0;
-        }
-        word = skip_words(search, kind, word + 1, last / 64);
-        mask = ~UINT64_C(0);
-    }
-    return 0;
-}
-
-/* One loop for each kind, with what it looks at known in it: a wide range may be looked through for nothing first. */
-static uint32_t scan(const struct fp_search *search, uint32_t after, uint32_t last) {
-    if (after >= last)
-        return 0;
-    switch (search->kind) {
-    case FP_KIND_FRESH:
-        return scan_kind(search, FP_KIND_FRESH, after, last);
-    case FP_KIND_LEFT:
-        return scan_kind(search, FP_KIND_LEFT, after, last);
-    case FP_KIND_GONE:
-    case FP_KIND_IDLE:
-    case FP_KIND_RECENT:
-        return scan_kind(search, FP_KIND_IDLE, after, last);
-    default:
-        return scan_kind(search, FP_KIND_BUSY, after, last);
-    }
-}
-
 bool fp_search_gone(struct fp_search *search, fp_owner owner) {
     if (owner != search->asked) {
         search->asked = owner;
@@ -158,17 +122,22 @@ static bool idle(struct fp_search *search, fp_owner owner, fp_meaning meaning) {
            (fp_state(meaning) != FP_CLAIMED || gone_for_good(search, owner));
 }
 
+/* What was found busy is tried as that, and as nothing else before. */
+static bool never_refused(unsigned kind) {
+    return kind == FP_KIND_GONE || kind == FP_KIND_IDLE || kind == FP_KIND_RECENT;
+}
+
 /* Whether a candidate is of the kind that is looked for. */
 static bool fits(struct fp_search *search, uint16_t port) {
     struct fp_entry *entry = fp_entry_at(search->segment, search->protocol, port);
+    uint32_t refused = fp_patience_serial(atomic_load_explicit(&entry->patience, memory_order_relaxed));
+    if (refused == search->serial || (refused != 0 && never_refused(search->kind)))
+        return false;
     fp_owner owner = atomic_load_explicit(&entry->owner, memory_order_relaxed);
     fp_meaning meaning = atomic_load_explicit(&entry->meaning, memory_order_relaxed);
     bool sentinel = fp_is_sentinel(meaning);
-    uint32_t refused = fp_patience_serial(atomic_load_explicit(&entry->patience, memory_order_relaxed));
     search->owner = owner;
     search->meaning = meaning;
-    if (refused == search->serial)
-        return false;
     switch (search->kind) {
     case FP_KIND_FRESH:
         if (owner == 0)
@@ -188,11 +157,11 @@ static bool fits(struct fp_search *search, uint16_t port) {
             fp_hint_set(search->segment->held[search->protocol], port);
         return false;
     case FP_KIND_GONE:
-        return !sentinel && refused == 0 && left(search, owner, meaning);
+        return !sentinel && left(search, owner, meaning);
     case FP_KIND_IDLE:
-        return !sentinel && refused == 0 && !a_moment_ago(search, meaning) && idle(search, owner, meaning);
+        return !sentinel && !a_moment_ago(search, meaning) && idle(search, owner, meaning);
     case FP_KIND_RECENT:
-        return !sentinel && refused == 0 && idle(search, owner, meaning);
+        return !sentinel && idle(search, owner, meaning);
     case FP_KIND_BUSY:
         return !sentinel &&
                ((fp_state(meaning) != FP_RESERVED && (search->claims || fp_state(meaning) != FP_CLAIMED)) ||
@@ -203,6 +172,45 @@ static bool fits(struct fp_search *search, uint16_t port) {
         /* A number that was exported can't move, as long as the program is there that was told it. */
         return sentinel && fp_state(meaning) != FP_CLAIMED && fp_state(meaning) != FP_EXPORTED &&
                !fp_search_gone(search, owner);
+    }
+}
+
+/* The first candidate behind `after`, up to and with `last`, that fits; 0 where none does. Port 0 is in no range. */
+static inline uint32_t scan_kind(struct fp_search *search, unsigned kind, uint32_t after, uint32_t last) {
+    uint32_t word = (after + 1) / 64;
+    uint64_t mask = ~UINT64_C(0) << ((after + 1) % 64);
+    while (word <= last / 64) {
+        uint64_t bits = candidates(search, kind, word) & mask;
+        if (bits && kind == FP_KIND_FRESH && search->twin)
+            bits &= twins(search, word);
+        for (; bits; bits &= bits - 1) {
+            uint32_t port = word * 64 + (uint32_t)__builtin_ctzll(bits);
+            if (port > last)
+                return 0;
+            if (fits(search, (uint16_t)port))
+                return port;
+        }
+        word = skip_words(search, kind, word + 1, last / 64);
+        mask = ~UINT64_C(0);
+    }
+    return 0;
+}
+
+/* One loop for each kind, with what it looks at known in it: a wide range may be looked through for nothing first. */
+static uint32_t scan(struct fp_search *search, uint32_t after, uint32_t last) {
+    if (after >= last)
+        return 0;
+    switch (search->kind) {
+    case FP_KIND_FRESH:
+        return scan_kind(search, FP_KIND_FRESH, after, last);
+    case FP_KIND_LEFT:
+        return scan_kind(search, FP_KIND_LEFT, after, last);
+    case FP_KIND_GONE:
+    case FP_KIND_IDLE:
+    case FP_KIND_RECENT:
+        return scan_kind(search, FP_KIND_IDLE, after, last);
+    default:
+        return scan_kind(search, FP_KIND_BUSY, after, last);
     }
 }
 
@@ -261,9 +269,7 @@ static uint16_t next_of_kind(struct fp_search *search) {
         uint32_t port = scan(search, search->at > before ? search->at : before, last);
         if (port != 0) {
             search->at = port;
-            if (fits(search, (uint16_t)port))
-                return (uint16_t)port;
-            continue;
+            return (uint16_t)port;
         }
         if (search->wrapped)
             return 0;
