@@ -172,16 +172,15 @@ static bool stranger_holds(struct fp_attempt *attempt, uint16_t port, fp_owner o
 static int bind_again(struct fp_attempt *attempt, uint16_t port, fp_owner owner, fp_meaning meaning) {
     struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, port);
     fp_meaning expected = meaning, claim = fp_with_state(fp_with_serial(meaning, attempt->search.serial), FP_CLAIMED);
-    if (fp_state(meaning) == FP_CLAIMED) {
-        /* Its claimant died. Whoever becomes its owner is the one to go on. */
-        if (!atomic_compare_exchange_strong(&entry->owner, &owner, attempt->self))
-            return -EAGAIN;
-    } else {
-        if (!atomic_compare_exchange_strong(&entry->meaning, &expected, claim))
-            return -EAGAIN;
-        /* Killed here: a claim of somebody who is gone, or stuck; the next one goes on from it. */
-        atomic_store(&entry->owner, attempt->self);
-    }
+    /*
+     * The owner first: a claim always names who makes it. Killed before the claim: the sentinel's, of one who is gone,
+     * though its server may be there; the kernel tells. The claim of one who died at it is gone on with by whoever
+     * becomes its owner. Of two threads of one process, which are one owner, the claim is one's alone.
+     */
+    if (!atomic_compare_exchange_strong(&entry->owner, &owner, attempt->self))
+        return -EAGAIN;
+    if (fp_state(meaning) != FP_CLAIMED && !atomic_compare_exchange_strong(&entry->meaning, &expected, claim))
+        return -EAGAIN;
     attempt->meaning = claim;
     int error = fp_attempt_bind_alone(attempt, port);
     if (error == -EADDRINUSE) {

@@ -91,6 +91,20 @@ static void restore_image(bool look_everywhere) {
     }
 }
 
+/* The entries of the range, all of which anybody may change. */
+static uint64_t entries_hash(void) {
+    uint64_t hash = 1;
+    for (unsigned protocol = 0; protocol < FP_PROTOCOL_COUNT; protocol++) {
+        for (unsigned i = 0; i < range_count; i++) {
+            const struct fp_entry *entry = fp_entry_at(segment, protocol, (uint16_t)(range_first + i));
+            hash = (hash ^ atomic_load(&entry->owner)) * 1099511628211u;
+            hash = (hash ^ atomic_load(&entry->meaning)) * 1099511628211u;
+            hash ^= hash >> 29;
+        }
+    }
+    return hash;
+}
+
 /* What a death left: the pages that it changed. */
 struct state {
     uint64_t hash;
@@ -436,6 +450,15 @@ static void some_places(struct tally *tally, const struct scene *scene, const st
     note_missed(tally, missed);
 }
 
+/* Between two changes of the table: where a death leaves something half done, be it for three instructions. */
+static void places_of_change(struct tally *tally, const struct scene *scene, const struct walk *walk, one_go go) {
+    unsigned missed = 0;
+    for (unsigned i = 0; i < walk->count; i++)
+        if (walk->places[i].changed)
+            missed += !go(tally, scene, walk, i);
+    note_missed(tally, missed);
+}
+
 /* Scenes. */
 
 static pid_t living[4];
@@ -608,6 +631,8 @@ static bool torment(const struct scene *scene, const char *what, unsigned sample
         all_places(&tally, scene, &walk, go);
     else
         some_places(&tally, scene, &walk, sample, go);
+    if (!full && !stopping)
+        places_of_change(&tally, scene, &walk, go);
     print_note(&tally, &walk);
     step_walk_free(&walk);
     return tally_print(&tally);
@@ -706,6 +731,7 @@ static void open_all(void) {
     if (board == MAP_FAILED)
         die("no memory: %s", strerror(errno));
     step_inside = &board->inside;
+    step_watched = entries_hash;
     segment = segment_map();
     image = shared_memory(sizeof *segment); /* which a fork need not copy the page tables of */
     struct freeport_config config = {

@@ -19,6 +19,7 @@ static const unsigned long call_mask = 0xffff, call_code = 0x050f, trap_mask = 0
 #endif
 
 _Atomic int *step_inside;
+uint64_t (*step_watched)(void);
 
 void step_begin(void) {
     if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
@@ -92,6 +93,7 @@ static struct met *meet(struct met *table, pid_t pid, uint64_t address, unsigned
 void step_walk(pid_t pid, struct walk *walk) {
     unsigned room = 0, anchor = 0;
     struct met *table = calloc(TABLE, sizeof *table);
+    uint64_t before = step_watched();
     *walk = (struct walk){0};
     for (enter(pid); inside(); resume(pid, PTRACE_SINGLESTEP)) {
         if (walk->count == room) {
@@ -100,11 +102,12 @@ void step_walk(pid_t pid, struct walk *walk) {
         }
         if (!walk->places || !table)
             die("no memory");
-        uint64_t address = counter(pid);
+        uint64_t address = counter(pid), now = step_watched();
         struct met *met = meet(table, pid, address, walk->calls);
         if (met->times == 0)
             anchor = walk->count;
-        walk->places[walk->count] = (struct place){address, walk->calls, anchor, met->times++};
+        walk->places[walk->count] = (struct place){address, walk->calls, anchor, met->times++, now != before};
+        before = now;
         walk->distinct += !step_in_loop(walk, walk->count);
         walk->calls += met->call;
         walk->count++;

@@ -14,6 +14,9 @@
 /* Shared with the child: set between what is to be stepped through. */
 extern _Atomic int *step_inside;
 
+/* A hash of what is watched while a child is walked. */
+extern uint64_t (*step_watched)(void);
+
 /* In the child: sets it, and waits for the tracer at a breakpoint of its own, so that no step is needed to get there.
  */
 void step_begin(void);
@@ -25,6 +28,7 @@ struct place {
     unsigned calls;  /* system calls before it */
     unsigned anchor; /* the instruction of this number is reached by a breakpoint */
     unsigned turn;   /* how often it was executed before, since the last system call */
+    bool changed;    /* the instruction before it has changed what step_watched() looks at */
 };
 
 struct walk {
