@@ -32,7 +32,10 @@ static void print_help(void) {
 static int run_verb(const struct cli_verb *verb, int argc, char **argv) {
     struct cli_call call;
     int code;
-    return cli_parse(verb, argc, argv, &call, &code) ? verb->run(&call) : code;
+    if (cli_parse(verb, argc, argv, &call, &code))
+        code = verb->run(&call);
+    fp_file_free(call.file);
+    return code;
 }
 
 static int dispatch(int argc, char **argv) {
