@@ -10,7 +10,7 @@ setup() {
     freeport_setup
     [[ -x ${FREEPORT_CLI:-} ]] || fail "FREEPORT_CLI is no program: '${FREEPORT_CLI:-}'"
     TEST_SEGMENT=/other-test-$$-${EPOCHREALTIME//[.,]/}
-    configure FREEPORT_SEGMENT="$TEST_SEGMENT" FREEPORT_TCP=20000
+    configure FREEPORT_SEGMENT="$TEST_SEGMENT" FREEPORT_TCP="$(own_range)"
 }
 
 # refused LINE: of the verbs that only look, and of one that would make a segment; %S stands for the segment.
