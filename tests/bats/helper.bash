@@ -15,7 +15,7 @@ bats_load_library bats-assert
 # Seconds that anything may take, for a machine with two cores and four tests at once. A test file may raise them.
 PATIENCE=20
 # A test that hangs all the same is ended by bats, whose teardown still cleans up: sooner than CTest, which does not.
-BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-240}
+BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-90}
 
 # Blocks of ports are handed out here, to all tests of one user: above the ports that are written into the tests'
 # programs (memcached's 11211, which is no sentinel in a range that has it), below the kernel's own from 32768 on.

@@ -238,7 +238,7 @@ static bool play(const char *what, void (*body)(void *), bool own_haul) {
     int64_t last_us = (full ? 20 : 2) * 1000000;
     memset(board, 0, sizeof *board);
     atomic_store(&board->until_us, now_us() + last_us);
-    if (!ends(child(body, NULL), last_us + 120000000)) {
+    if (!ends(child(body, NULL), last_us + 30000000)) {
         tally.lost++;
         atomic_store(&board->error, ETIMEDOUT);
     }

@@ -378,7 +378,7 @@ static void rule(int64_t until_us) {
 /* Whoever has lost its parent comes to this process; all of them end by themselves. */
 static void wait_for_all(void) {
     int status;
-    for (int64_t until = now_us() + 120000000; now_us() < until; pause_us(1000)) {
+    for (int64_t until = now_us() + 20000000; now_us() < until; pause_us(1000)) {
         pid_t pid;
         while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         }

@@ -142,7 +142,7 @@ void *shared_memory(size_t size) {
 }
 
 bool comes_about(_Atomic int *what) {
-    for (int64_t until = now_us() + 60000000; now_us() < until; pause_us(200))
+    for (int64_t until = now_us() + 10000000; now_us() < until; pause_us(200))
         if (atomic_load(what) != 0)
             return true;
     return false;

@@ -61,7 +61,7 @@ bool tally_print(const struct tally *tally);
 /* A memory that is shared with all children. */
 void *shared_memory(size_t size);
 
-/* Waits until it is set; false after a minute. */
+/* Waits until it is set; false after ten seconds. */
 bool comes_about(_Atomic int *what);
 
 /* A child that runs the function and exits; it ends with its parent. */

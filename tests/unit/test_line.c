@@ -454,7 +454,7 @@ static void writing_is_no_cancellation_point(void **state) {
 }
 
 int main(void) {
-    alarm(280); /* an endless wait is a failure, too */
+    alarm(50); /* an endless wait is a failure, too */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_is_added_behind_what_is_there),
         cmocka_unit_test(a_value_is_shown_as_text_and_not_at_any_length),

@@ -342,7 +342,6 @@ static void those_of_a_process_that_is_there_are_looked_past_until_the_hints_are
     assert_false(fp_hint(segment->held[TCP], 102));
 }
 
-/* Another search made ports fresh when this one had just seen that there are no fresh ones. */
 /* A crowd's sequence may have come round early; the port may be about to be bound by its number. */
 static void what_a_process_that_is_there_had_a_moment_ago_comes_after_what_it_had_before(void **state) {
     (void)state;
@@ -364,6 +363,7 @@ static void what_a_process_that_is_there_had_a_moment_ago_comes_after_what_it_ha
     assert_int_equal(fp_search_next(&search), 0);
 }
 
+/* Another search made ports fresh when this one had just seen that there are no fresh ones. */
 static void hints_that_changed_behind_a_search_hide_no_port(void **state) {
     (void)state;
     fp_portset_add(&range.ports, 100, 131);
@@ -605,8 +605,8 @@ static void ones_everywhere_are_noise_too(void **state) {
 }
 
 int main(void) {
-    alarm(280); /* an endless search is a failure, too */
-                /* clang-format off */
+    alarm(50); /* an endless search is a failure, too */
+               /* clang-format off */
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, segment_teardown)
     /* clang-format on */
     const struct CMUnitTest tests[] = {
