@@ -123,6 +123,13 @@ __attribute__((format(printf, 1, 2))) char *cli_text(const char *format, ...);
 /* A word as a shell takes it: quoted where it has to be. To be freed. */
 char *cli_shell_word(const char *word);
 
+/*
+ * Makes up a session, KIND-PID-XXXXXXXX. Unique on this host without asking anybody: when the process id comes round,
+ * it is not in the same nanosecond of four seconds. People read it in freeport list, so it is short.
+ */
+enum { CLI_SESSION_BYTES = 65 };
+void cli_new_session(char session[static CLI_SESSION_BYTES], const char *kind, pid_t pid);
+
 /* Ports as a range has them: "20000-20010,20020". To be freed. */
 char *cli_ports(const struct fp_portset *set);
 

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static const struct cli_option options[] = {
@@ -44,11 +43,8 @@ static void print_export(const char *variable, const char *value) {
 
 /* The shell and its children are one session; without a name each child would be one of its own. */
 static void print_session(void) {
-    struct timespec now;
-    char session[65];
-    clock_gettime(CLOCK_REALTIME, &now);
-    snprintf(session, sizeof session, "env-%d-%08x", (int)getppid(),
-             (unsigned)((uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec));
+    char session[CLI_SESSION_BYTES];
+    cli_new_session(session, "env", getppid());
     print_export("FREEPORT_SESSION", session);
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 void cli_error(const char *format, ...) {
     char text[2048];
@@ -114,6 +115,13 @@ char *cli_shell_word(const char *word) {
     *at++ = '\'';
     *at = 0;
     return quoted;
+}
+
+void cli_new_session(char session[static CLI_SESSION_BYTES], const char *kind, pid_t pid) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    snprintf(session, CLI_SESSION_BYTES, "%s-%d-%08x", kind, (int)pid,
+             (unsigned)((uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec));
 }
 
 char *cli_ports(const struct fp_portset *set) {

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 static const struct cli_option options[] = {
@@ -42,11 +41,11 @@ static const struct cli_option options[] = {
 static const char *const inherited[] = {"FREEPORT_REPORT_ID", "FREEPORT_SEGMENT_OWNER", NULL};
 
 /* The descriptor is above those that scripts use by number. */
-enum { REPORT_FD_FIRST = 64, SESSION_BYTES = 65, NUMBER_BYTES = 16, PATH_BYTES = 2 * PATH_MAX };
+enum { REPORT_FD_FIRST = 64, NUMBER_BYTES = 16, PATH_BYTES = 2 * PATH_MAX };
 
 /* Values that are made up here, and last until exec. */
 struct made {
-    char session[SESSION_BYTES];
+    char session[CLI_SESSION_BYTES];
     char report_fd[NUMBER_BYTES];
     char report[PATH_BYTES];
     char config[PATH_BYTES];
@@ -131,24 +130,13 @@ static int prepare_report(struct cli_call *call, struct made *made) {
     return CLI_OK;
 }
 
-/*
- * Unique on this host without asking anybody: the process id is ours, and when it comes round, it is not in the same
- * nanosecond of four seconds. People read it in freeport list, so it is short.
- */
-static void new_session(char session[static SESSION_BYTES]) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    snprintf(session, SESSION_BYTES, "run-%d-%08x", (int)getpid(),
-             (unsigned)((uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec));
-}
-
 /* An inherited session is somebody else's: the run of which this one is a part. */
 static void choose_session(struct cli_call *call, struct made *made) {
     const struct fp_file_entry *entry = call->file ? fp_file_find(call->file, call->section, "FREEPORT_SESSION") : NULL;
     if (cli_value(call, "session"))
         return;
     if (!entry)
-        new_session(made->session);
+        cli_new_session(made->session, "run", getpid());
     cli_set_value(call, "session", entry ? entry->value : made->session);
 }
 

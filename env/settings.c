@@ -47,8 +47,8 @@ static bool is_printable(char character) {
 }
 
 /*
- * These three, and no calls of libc: a program's start pays for each function that is called first there, since the
- * dynamic linker has to find it, more than for the few bytes that are looked at.
+ * skip(), same() and copy() call nothing of libc: a program's start pays for each function that it calls first, since
+ * the dynamic linker has to find it, more than for the few bytes that are looked at.
  */
 static bool skip(const char **text, const char *prefix) {
     const char *at = *text;

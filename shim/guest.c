@@ -13,13 +13,13 @@
 
 struct fp_guest fp_guest;
 
+#define PREFIX "FREEPORT_"
+enum { PREFIX_LENGTH = sizeof PREFIX - 1 };
+
 /*
  * The variables of ours that the environment has, by one look at it: there may be hundreds of others, and nearly every
  * program starts without a bind ahead of it.
  */
-#define PREFIX "FREEPORT_"
-enum { PREFIX_LENGTH = sizeof PREFIX - 1 };
-
 struct variables {
     unsigned count;
     const char *found[64];
