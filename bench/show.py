@@ -133,7 +133,7 @@ def save(document, directory):
 def markdown(document, instructions):
     machine = document["machine"]
     yield (f"{machine['cpu']}, {machine['cores']} cores of a virtual machine, Linux {machine['kernel']}, "
-           f"{machine['libc']}, {machine['system']}; load average {machine['load']:g} when it began, by others.")
+           f"{machine['libc']}, {machine['system']}; load average of the five minutes before it: {machine['load']:g}.")
     yield "Medians; the quartiles are the ratio's; *without* is the kernel's own, or what the row says.\n"
     yield "| what | without | with | ratio | quartiles | to reach | met |"
     yield "|---|---|---|---|---|---|---|"
