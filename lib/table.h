@@ -59,11 +59,11 @@ static inline unsigned fp_session(fp_meaning meaning) {
     return (unsigned)(meaning >> 32) % FP_SESSIONS;
 }
 
-/* Whether it stands for a sentinel of a session. */
+/* Whether it stands for a sentinel of a session. Most entries do not: the port that was asked for says so at once. */
 static inline bool fp_is_sentinel(fp_meaning meaning) {
     enum fp_state state = fp_state(meaning);
-    return (state == FP_CLAIMED || state == FP_BOUND || state == FP_PLEDGED || state == FP_EXPORTED) &&
-           fp_requested(meaning) != 0;
+    return fp_requested(meaning) != 0 &&
+           (state == FP_CLAIMED || state == FP_BOUND || state == FP_PLEDGED || state == FP_EXPORTED);
 }
 
 /* Whether it is more than a try. */
