@@ -169,7 +169,10 @@ static enum fp_phase start(struct fp_guest *guest, const struct fp_calls *calls)
     fp_text_set(&guest->handle.name, settings->name);
     fp_text_set(&guest->handle.session, settings->session);
     guest->handle.has_session = true;
-    return start_segment(guest) ? FP_PHASE_ACTIVE : FP_PHASE_REFUSING;
+    if (!start_segment(guest))
+        return FP_PHASE_REFUSING;
+    guest->renames = settings->sentinels_any && settings->sockname == FP_SOCKNAME_VIRTUAL;
+    return FP_PHASE_ACTIVE;
 }
 
 void fp_guest_start(const struct fp_calls *calls,

@@ -23,7 +23,8 @@ enum fp_phase {
 
 struct fp_guest {
     _Atomic int phase;
-    bool has_sentinels; /* without any, names and destinations are nobody's business */
+    bool has_sentinels; /* without any, destinations are nobody's business */
+    bool renames;       /* whether a name that comes back may have to be rewritten */
     int (*connect)(int fd, const struct sockaddr *address, socklen_t length); /* the real one */
     struct freeport handle;
     struct fp_settings settings;
@@ -37,11 +38,6 @@ void fp_guest_start(const struct fp_calls *calls,
 
 static inline enum fp_phase fp_guest_phase(void) {
     return (enum fp_phase)atomic_load_explicit(&fp_guest.phase, memory_order_acquire);
-}
-
-/* Whether managed binds may exist in this process. */
-static inline bool fp_guest_awake(void) {
-    return fp_guest_phase() >= FP_PHASE_REFUSING;
 }
 
 /*
@@ -60,15 +56,16 @@ static inline bool fp_guest_may_redirect(const struct sockaddr *address, socklen
     return fp_portset_has(&settings->sentinels[FP_TCP], port) || fp_portset_has(&settings->sentinels[FP_UDP], port);
 }
 
-/* The same for a name that came back: whether its port stands for any session's sentinel. */
+/* The same for a name that came back, where the guest renames: whether its port stands for any session's sentinel. */
 static inline bool fp_guest_may_rename(const struct sockaddr *address, socklen_t room, socklen_t length) {
-    if (!fp_guest.has_sentinels || fp_guest_phase() != FP_PHASE_ACTIVE || room < 4 || length < 4)
+    if (room < 4 || length < 4)
         return false;
     uint16_t port;
     memcpy(&port, (const char *)address + offsetof(struct sockaddr, sa_data), sizeof port);
     port = ntohs(port);
-    return fp_is_sentinel(fp_entry_meaning(fp_guest.handle.segment, FP_TCP, port)) ||
-           fp_is_sentinel(fp_entry_meaning(fp_guest.handle.segment, FP_UDP, port));
+    fp_meaning tcp = fp_entry_meaning(fp_guest.handle.segment, FP_TCP, port);
+    fp_meaning udp = fp_entry_meaning(fp_guest.handle.segment, FP_UDP, port);
+    return fp_requested(tcp | udp) != 0 && (fp_is_sentinel(tcp) || fp_is_sentinel(udp));
 }
 
 #endif

@@ -25,7 +25,8 @@ int fp_rewrite_bind(int fd, const struct sockaddr *theirs, socklen_t length);
 /* Gives a TCP socket that was never bound a port of the range; FP_UNTOUCHED: listen now, either way. */
 int fp_rewrite_listen(int fd);
 
-/* Names of sockets, after the kernel gave them: rewrite_name.c. `room` is the length that the caller had given. */
+/* Names of sockets, after the kernel gave them, where the guest renames: rewrite_name.c. `room`: the caller's length.
+ */
 
 /* A socket's own name: a real port of this session's sentinel reads as the sentinel. */
 void fp_rewrite_own_name(int fd, struct sockaddr *address, socklen_t room, socklen_t length);

@@ -6,11 +6,8 @@
 #include <netinet/in.h>
 #include <stddef.h>
 
-/* A port as far as the kernel wrote one; 0 where there is none, or nothing is to be rewritten in this process. */
-static uint16_t port_to_rewrite(const struct sockaddr *address, socklen_t room, socklen_t length) {
-    const struct fp_settings *settings = &fp_guest.settings;
-    if (!fp_guest.has_sentinels || fp_guest_phase() != FP_PHASE_ACTIVE || settings->sockname != FP_SOCKNAME_VIRTUAL)
-        return 0;
+/* A port as far as the kernel wrote one; 0 where there is none. */
+static uint16_t written_port(const struct sockaddr *address, socklen_t room, socklen_t length) {
     socklen_t written = room < length ? room : length;
     if (written < offsetof(struct sockaddr_in, sin_port) + sizeof(in_port_t) ||
         (fp_address_family(address) != AF_INET && fp_address_family(address) != AF_INET6))
@@ -34,14 +31,14 @@ static uint16_t sentinel_behind(int fd, uint16_t port) {
 }
 
 void fp_rewrite_own_name(int fd, struct sockaddr *address, socklen_t room, socklen_t length) {
-    uint16_t port = port_to_rewrite(address, room, length);
+    uint16_t port = written_port(address, room, length);
     uint16_t sentinel = port ? sentinel_behind(fd, port) : 0;
     if (sentinel)
         fp_address_set_port(address, sentinel);
 }
 
 void fp_rewrite_peer_name(int fd, struct sockaddr *address, socklen_t room, socklen_t length) {
-    uint16_t port = port_to_rewrite(address, room, length);
+    uint16_t port = written_port(address, room, length);
     uint16_t sentinel = port ? sentinel_behind(fd, port) : 0;
     /* Another host's port of the same number is another port. A name that was cut short can't be told from it. */
     if (sentinel && room >= length && fp_address_is_local(address, length))

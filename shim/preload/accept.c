@@ -3,7 +3,7 @@
 #include "rewrite.h"
 
 FP_HOOK int accept(int fd, struct sockaddr *restrict address, socklen_t *restrict length) {
-    if (!fp_hook_awake())
+    if (!fp_hook_renames())
         return fp_real.accept(fd, address, length);
     socklen_t room = fp_hook_room(address, length);
     int accepted = fp_real.accept(fd, address, length);
@@ -13,7 +13,7 @@ FP_HOOK int accept(int fd, struct sockaddr *restrict address, socklen_t *restric
 }
 
 FP_HOOK int accept4(int fd, struct sockaddr *restrict address, socklen_t *restrict length, int flags) {
-    if (!fp_hook_awake())
+    if (!fp_hook_renames())
         return fp_real.accept4(fd, address, length, flags);
     socklen_t room = fp_hook_room(address, length);
     int accepted = fp_real.accept4(fd, address, length, flags);

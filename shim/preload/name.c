@@ -3,7 +3,7 @@
 #include "rewrite.h"
 
 FP_HOOK int getsockname(int fd, struct sockaddr *restrict address, socklen_t *restrict length) {
-    if (!fp_hook_awake())
+    if (!fp_hook_renames())
         return fp_real.calls.getsockname(fd, address, length);
     socklen_t room = fp_hook_room(address, length);
     int result = fp_real.calls.getsockname(fd, address, length);
@@ -13,7 +13,7 @@ FP_HOOK int getsockname(int fd, struct sockaddr *restrict address, socklen_t *re
 }
 
 FP_HOOK int getpeername(int fd, struct sockaddr *restrict address, socklen_t *restrict length) {
-    if (!fp_hook_awake())
+    if (!fp_hook_renames())
         return fp_real.getpeername(fd, address, length);
     socklen_t room = fp_hook_room(address, length);
     int result = fp_real.getpeername(fd, address, length);

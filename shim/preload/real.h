@@ -43,11 +43,19 @@ void fp_real_start(void);
  */
 void fp_real_resolve_syscall(void);
 
-/* First in every hook: whether this process has anything managed. */
+/* First in every hook: whether managed binds may exist in this process. */
 static inline bool fp_hook_awake(void) {
-    if (__builtin_expect(fp_guest_phase() == FP_PHASE_UNSTARTED, 0))
+    enum fp_phase phase = fp_guest_phase();
+    if (__builtin_expect(phase == FP_PHASE_UNSTARTED, 0)) {
         fp_real_start();
-    return fp_guest_awake();
+        phase = fp_guest_phase();
+    }
+    return phase >= FP_PHASE_REFUSING;
+}
+
+/* The same in those that bring names back. */
+static inline bool fp_hook_renames(void) {
+    return fp_hook_awake() && fp_guest.renames;
 }
 
 /* A hook's result from a rewrite's: 0 with errno as it was, or -1 with errno set. */

@@ -4,7 +4,7 @@
 
 FP_HOOK ssize_t recvfrom(int fd, void *restrict data, size_t size, int flags, struct sockaddr *restrict from,
                          socklen_t *restrict length) {
-    if (!fp_hook_awake() || !fp_guest.has_sentinels || !from)
+    if (!fp_hook_renames() || !from)
         return fp_real.recvfrom(fd, data, size, flags, from, length);
     socklen_t room = fp_hook_room(from, length);
     ssize_t got = fp_real.recvfrom(fd, data, size, flags, from, length);
@@ -19,7 +19,7 @@ FP_HOOK ssize_t __recvfrom_chk(int fd, void *restrict data, size_t size, size_t 
 
 FP_HOOK ssize_t __recvfrom_chk(int fd, void *restrict data, size_t size, size_t room_for_data, int flags,
                                struct sockaddr *restrict from, socklen_t *restrict length) {
-    if (!fp_hook_awake() || !fp_guest.has_sentinels || !from)
+    if (!fp_hook_renames() || !from)
         return fp_real.recvfrom_chk(fd, data, size, room_for_data, flags, from, length);
     socklen_t room = fp_hook_room(from, length);
     ssize_t got = fp_real.recvfrom_chk(fd, data, size, room_for_data, flags, from, length);
@@ -29,7 +29,7 @@ FP_HOOK ssize_t __recvfrom_chk(int fd, void *restrict data, size_t size, size_t 
 }
 
 FP_HOOK ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
-    if (!fp_hook_awake() || !fp_guest.has_sentinels || !fp_readable(message) || !message->msg_name)
+    if (!fp_hook_renames() || !fp_readable(message) || !message->msg_name)
         return fp_real.recvmsg(fd, message, flags);
     socklen_t room = message->msg_namelen;
     ssize_t got = fp_real.recvmsg(fd, message, flags);
@@ -44,7 +44,7 @@ static uint8_t small_room(const struct msghdr *message) {
 }
 
 FP_HOOK int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout) {
-    if (!fp_hook_awake() || !fp_guest.has_sentinels || !fp_readable(messages))
+    if (!fp_hook_renames() || !fp_readable(messages))
         return fp_real.recvmmsg(fd, messages, count, flags, timeout);
     if (count > FP_MOST_MESSAGES)
         count = FP_MOST_MESSAGES; /* the kernel has no such bound here; the rest comes with the next call */
