@@ -65,24 +65,16 @@ int fp_attempt_begin(struct fp_attempt *attempt, const struct fp_bind *bind) {
     return 0;
 }
 
-/* By its meaning first: that tells two threads of one process apart, and two searches that found the same one left. */
 bool fp_attempt_claim(struct fp_attempt *attempt, uint16_t port) {
     struct fp_segment *segment = attempt->fp->segment;
     unsigned protocol = attempt->bind->protocol;
     fp_owner owner = attempt->search.owner;
-    fp_meaning meaning = attempt->search.meaning;
-    if (owner != 0 &&
-        !atomic_compare_exchange_strong(&fp_entry_at(segment, protocol, port)->meaning, &meaning, attempt->meaning))
+    fp_meaning found = attempt->search.meaning;
+    if (owner == 0 ? !fp_entry_claim(segment, protocol, port, 0, attempt->self, attempt->meaning)
+                   : !fp_entry_adopt(segment, protocol, port, owner, attempt->self, found, attempt->meaning))
         return false;
-    if (!fp_entry_claim(segment, protocol, port, owner, attempt->self, attempt->meaning)) {
-        /* Its owner has changed meanwhile, and not by a claim: what it meant it means again. */
-        fp_meaning mine = attempt->meaning;
-        if (owner != 0)
-            atomic_compare_exchange_strong(&fp_entry_at(segment, protocol, port)->meaning, &mine, meaning);
-        return false;
-    }
     attempt->was_owner = owner;
-    attempt->was_meaning = attempt->search.meaning;
+    attempt->was_meaning = found;
     return true;
 }
 

@@ -269,10 +269,34 @@ static void mark(struct fp_segment *segment, unsigned protocol, uint16_t port, f
 bool fp_entry_claim(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_owner was, fp_owner self,
                     fp_meaning meaning) {
     struct fp_entry *entry = fp_entry_at(segment, protocol, port);
+    fp_meaning found = atomic_load(&entry->meaning);
     if (!atomic_compare_exchange_strong(&entry->owner, &was, self))
         return false;
-    /* Killed here: an entry that still means what it meant, of an owner that is gone. */
-    atomic_store(&entry->meaning, meaning);
+    /*
+     * Killed here: an entry that still means what it meant, of an owner that is gone. To another thread of this process
+     * it looks like one of its own that is left over, and it may be faster: then the entry is that thread's.
+     */
+    if (!atomic_compare_exchange_strong(&entry->meaning, &found, meaning))
+        return false;
+    /* It may even have given it up since, and the entry may be anybody's. */
+    if (atomic_load(&entry->owner) != self) {
+        atomic_compare_exchange_strong(&entry->meaning, &meaning, found);
+        return false;
+    }
+    mark(segment, protocol, port, meaning);
+    return true;
+}
+
+bool fp_entry_adopt(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_owner was, fp_owner self,
+                    fp_meaning found, fp_meaning meaning) {
+    struct fp_entry *entry = fp_entry_at(segment, protocol, port);
+    if (!atomic_compare_exchange_strong(&entry->meaning, &found, meaning))
+        return false;
+    if (!atomic_compare_exchange_strong(&entry->owner, &was, self)) {
+        /* Its owner has changed meanwhile, and not by a claim: what it meant it means again. */
+        atomic_compare_exchange_strong(&entry->meaning, &meaning, found);
+        return false;
+    }
     mark(segment, protocol, port, meaning);
     return true;
 }

@@ -128,9 +128,16 @@ static inline fp_meaning fp_entry_meaning(struct fp_segment *segment, unsigned p
     return atomic_load(&fp_entry_at(segment, protocol, port)->meaning);
 }
 
-/* Changes the owner from `was` to `self`, and then the meaning. False where it was not `was` any more. */
+/* Changes the owner from `was` to `self`, and then the meaning. False where anybody else changed either meanwhile. */
 bool fp_entry_claim(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_owner was, fp_owner self,
                     fp_meaning meaning);
+
+/*
+ * The same for an entry that was found to be `was`'s and to mean `found`: by its meaning first, which tells two threads
+ * of one process apart, and two searches that found the same one left.
+ */
+bool fp_entry_adopt(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_owner was, fp_owner self,
+                    fp_meaning found, fp_meaning meaning);
 
 /* For who holds the port in the kernel: whatever the entry said, it is theirs. */
 void fp_entry_take(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_owner self, fp_meaning meaning);
