@@ -3,10 +3,14 @@
  * Not by setenv(): it allocates, and nearly every program that is started is one that would not have done so before
  * main(), or at all. The list of variables and those that are added stand here, as long as there is room, in a
  * page. The program's own setenv() takes any list for what it is.
+ *
+ * The last one stays a variable of the kernel's: programs that write a title into their arguments take the memory from
+ * there up to the end of the last variable for theirs, and avahi-daemon even clears it.
  */
 #include "hand_down.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +20,10 @@ enum { MOST_VARIABLES = 400, TEXT_BYTES = 768 };
 static char *list[MOST_VARIABLES + 1];
 static char text[TEXT_BYTES];
 static size_t text_used;
+
+static bool is_ours(const char *entry) {
+    return (uintptr_t)entry - (uintptr_t)text < sizeof text;
+}
 
 /* Where the variable stands in the list, or where its end is. */
 static char **find(char **at, const char *variable, size_t length) {
@@ -43,6 +51,19 @@ static bool own_list(void) {
     return true;
 }
 
+/* At its place, or at the end (behind the last one, the list has zeroes): there, one of the kernel's changes with it.
+ */
+static void put(char **place, char *entry) {
+    bool last = !place[0] || !place[1];
+    char **own = place;
+    *place = entry;
+    while (last && own > list && is_ours(*own))
+        own--;
+    char *found = *own;
+    *own = *place;
+    *place = found;
+}
+
 void fp_hand_down(const char *variable, const char *value) {
     size_t name_length = strlen(variable), value_length = strlen(value);
     if (name_length + value_length + 2 > sizeof text - text_used || !own_list()) {
@@ -59,5 +80,5 @@ void fp_hand_down(const char *variable, const char *value) {
     end = append(end, value, value_length);
     *end++ = 0;
     text_used = (size_t)(end - text);
-    *place = entry; /* behind the last one, the list has zeroes */
+    put(place, entry);
 }

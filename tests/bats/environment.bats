@@ -227,6 +227,17 @@ subprocess.run(["env"], check=True)
     assert_line --regexp '^FREEPORT_SEGMENT_OWNER=[0-9]+$'
 }
 
+@test "a daemon that clears its arguments up to the end of its last variable clears nothing of ours" {
+    for variables in "FREEPORT_REPORT=$BATS_TEST_TMPDIR/report" "LAST=x FREEPORT_REPORT=relative" "ONE=1 TWO=2" \
+        "FREEPORT_SESSION=given LAST=x"; do
+        # shellcheck disable=SC2086
+        run -0 --separate-stderr env -i ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(preload)" FREEPORT_TCP="$range" \
+            FREEPORT_SEGMENT="$FREEPORT_SEGMENT" $variables "$FREEPORT_PROGRAMS/fptitle"
+        assert_line --index 0 --regexp '^session (given|[0-9]+-[0-9a-f]+)$'
+        assert_equal "${lines[*]:1}" cleared
+    done
+}
+
 @test "values that are long are handed down whole" {
     local directory
     directory=$(printf 'd%.0s' {1..200})
