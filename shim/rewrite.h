@@ -7,6 +7,7 @@
 #ifndef FREEPORT_SHIM_REWRITE_H
 #define FREEPORT_SHIM_REWRITE_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -16,6 +17,11 @@ enum { FP_UNTOUCHED = 1 };
 /* Whether a pointer may be looked at: not where the kernel is sure to say EFAULT. */
 static inline bool fp_readable(const void *pointer) {
     return (uintptr_t)pointer >= 4096 && (uintptr_t)pointer < (uintptr_t)-4096;
+}
+
+/* Whether an error is no word on a socket, but a sandbox's, which won't let anybody see what it is. */
+static inline bool fp_untold(int error) {
+    return error == -EPERM || error == -EACCES || error == -ENOSYS;
 }
 
 /* bind and listen: rewrite_bind.c */

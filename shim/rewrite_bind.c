@@ -123,7 +123,7 @@ static int explicit_bind(int fd, unsigned protocol, const struct sockaddr *addre
  * bind fails: nothing falls back silently to an unmanaged port.
  */
 static int unknown_protocol(int error) {
-    if (error != -EPERM && error != -EACCES && error != -ENOSYS)
+    if (!fp_untold(error))
         return FP_UNTOUCHED;
     struct fp_line line;
     if (fp_log_begin(&line, &fp_guest.settings, FP_LOG_ERROR)) {

@@ -86,12 +86,14 @@ static bool sentinel_of(unsigned protocol, uint16_t port) {
 
 /*
  * TCP or UDP; -EPROTONOSUPPORT for a raw socket, which has protocol numbers of the same kind, for anything else, and
- * where the kernel is sure to refuse an address of that family.
+ * where the kernel is sure to refuse an address of that family; and what a sandbox says that won't tell.
  */
 static int protocol_of(int fd, sa_family_t family) {
     int type;
     socklen_t length = sizeof type;
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0 || type == SOCK_RAW)
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0)
+        return -errno;
+    if (type == SOCK_RAW)
         return -EPROTONOSUPPORT;
     struct sockaddr_storage name;
     int protocol = fp_socket_protocol(&fp_guest.handle.calls, fd, &name);
@@ -135,7 +137,9 @@ static bool to_refuse(unsigned protocol, uint16_t port) {
     return settings->connect == FP_CONNECT_SESSION && fp_portset_has(&settings->named[protocol], port);
 }
 
-int fp_rewrite_destination(int fd, const struct sockaddr *address, socklen_t length, struct sockaddr_storage *out) {
+/* `likely`: the protocol, where a sandbox won't tell it and the sentinel is one of both. */
+static int rewrite(int fd, const struct sockaddr *address, socklen_t length, unsigned likely,
+                   struct sockaddr_storage *out) {
     if (!fp_guest.has_sentinels || fp_guest.settings.connect == FP_CONNECT_OFF || !fp_readable(address) ||
         !fp_address_ok(address, length) || fp_address_family(address) == AF_UNSPEC)
         return FP_UNTOUCHED;
@@ -148,6 +152,8 @@ int fp_rewrite_destination(int fd, const struct sockaddr *address, socklen_t len
         return FP_UNTOUCHED;
 
     int protocol = protocol_of(fd, fp_address_family(address));
+    if (fp_untold(protocol))
+        protocol = (int)(ours[likely] ? likely : !likely);
     if (protocol < 0 || !ours[protocol] || !fp_address_is_local(address, length))
         return FP_UNTOUCHED;
     if (real[protocol] == 0)
@@ -157,14 +163,18 @@ int fp_rewrite_destination(int fd, const struct sockaddr *address, socklen_t len
     return 0;
 }
 
+int fp_rewrite_destination(int fd, const struct sockaddr *address, socklen_t length, struct sockaddr_storage *out) {
+    return rewrite(fd, address, length, FP_TCP, out);
+}
+
 int fp_rewrite_datagram(int fd, const struct sockaddr *address, socklen_t length, struct sockaddr_storage *out) {
     int family;
     socklen_t room = sizeof family;
     if (!fp_readable(address) || !fp_address_ok(address, length) || fp_address_family(address) != AF_UNSPEC ||
         getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &room) != 0 || family != AF_INET)
-        return fp_rewrite_destination(fd, address, length, out);
+        return rewrite(fd, address, length, FP_UDP, out);
     struct sockaddr_storage copy;
     memcpy(&copy, address, length);
     copy.ss_family = AF_INET;
-    return fp_rewrite_destination(fd, (struct sockaddr *)&copy, length, out);
+    return rewrite(fd, (struct sockaddr *)&copy, length, FP_UDP, out);
 }

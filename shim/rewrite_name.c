@@ -15,6 +15,12 @@ static uint16_t written_port(const struct sockaddr *address, socklen_t room, soc
     return fp_address_port(address);
 }
 
+/* Where a sandbox won't tell the protocol: what the port stands for in one, where it is nothing else in the other. */
+static uint16_t sentinel_of_either(uint16_t port, uint16_t tcp, uint16_t udp) {
+    fp_meaning other = fp_entry_meaning(fp_guest.handle.segment, tcp ? FP_UDP : FP_TCP, port);
+    return tcp != udp && fp_is_assignment(other) ? 0 : tcp ? tcp : udp;
+}
+
 /* The sentinel that a real port stands for, on a socket of which the protocol is looked up only where it matters. */
 static uint16_t sentinel_behind(int fd, uint16_t port) {
     const struct freeport *handle = &fp_guest.handle;
@@ -25,6 +31,8 @@ static uint16_t sentinel_behind(int fd, uint16_t port) {
     int saved = errno;
     int protocol = fp_inet_protocol(fd);
     errno = saved;
+    if (fp_untold(protocol))
+        return sentinel_of_either(port, tcp, udp);
     if (protocol < 0)
         return 0;
     return protocol == FP_TCP ? tcp : udp;

@@ -243,6 +243,26 @@ REUSEPORT_OPTION=getsockopt/1=1/2=15
     done
 }
 
+@test "a sandbox without getsockopt once the server is bound: names and destinations are the session's all the same" {
+    configure FREEPORT_UDP="$range" FREEPORT_SESSION=one FREEPORT_SENTINELS=8080,8081/udp
+    run -0 fpsock tcp4 bind 127.0.0.1 8080 udp4 bind 127.0.0.1 8080 udp4 bind 127.0.0.1 8081 filter getsockopt:EPERM \
+        use 0 name use 1 name use 2 name
+    got ok ok ok "127.0.0.1 8080" "127.0.0.1 8080" "127.0.0.1 8081"
+    # Of one number, a sentinel's in UDP and none in TCP, nobody can tell which it is: it reads as what it is.
+    FREEPORT_SESSION=two FREEPORT_TCP=$(port 9) FREEPORT_UDP=$(port 9) run -0 fpsock tcp4 bind 127.0.0.1 0 \
+        udp4 bind 127.0.0.1 8081 filter getsockopt:EPERM use 0 name use 1 name
+    got ok ok "127.0.0.1 $(port 9)" "127.0.0.1 $(port 9)"
+
+    local fpclient=$FREEPORT_PROGRAMS/fpclient
+    shim_background tcp "$fpclient" tcp4 bind 127.0.0.1 8080 listen serve session
+    shim_background udp "$fpclient" udp4 bind 127.0.0.1 8081 echo session
+    wait_report "$(report_of tcp)" 1
+    wait_report "$(report_of udp)" 1
+    run -0 shim "$FREEPORT_PROGRAMS/fpfilter" getsockopt:EPERM "$fpclient" tcp4 connect 127.0.0.1 8080 peer read \
+        udp4 sendto 127.0.0.1 8081 hello recvfrom
+    got ok "127.0.0.1 8080" session ok "session:hello 127.0.0.1 8081"
+}
+
 @test "a sandbox without IPv6 sockets, or without any more sockets" {
     for error in EAFNOSUPPORT EPERM EACCES; do
         rm -f "/dev/shm$TEST_SEGMENT"
