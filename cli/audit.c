@@ -90,6 +90,9 @@ static char *why_with_shim(const struct audit *audit, const struct cli_socket *s
 
 static char *why_without_shim(pid_t holder) {
     bool sure;
+    if (cli_is_secure(holder))
+        return cli_text("it was started by one whose real and effective user or group differ, where LD_PRELOAD is "
+                        "ignored; start it as that user from the beginning (setpriv)");
     if (cli_preloads_shim(holder, &sure))
         return cli_text("the dynamic linker has not loaded the shim; in a chroot or container it has to be there too");
     if (!sure)

@@ -224,6 +224,9 @@ bool cli_has_shim(pid_t pid, bool *sure);
 /* Whether LD_PRELOAD names the shim in what it was started with; *sure as above. */
 bool cli_preloads_shim(pid_t pid, bool *sure);
 
+/* Whether the kernel has told its dynamic linker to trust nobody: that ignores LD_PRELOAD then. */
+bool cli_is_secure(pid_t pid);
+
 /* Whether it has a file mapped, as far as we may look. */
 bool cli_has_mapped(pid_t pid, dev_t device, ino_t inode);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli.h"
 
+#include <elf.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,6 +114,17 @@ bool cli_preloads_shim(pid_t pid, bool *sure) {
     if (environment)
         fclose(environment);
     return found;
+}
+
+bool cli_is_secure(pid_t pid) {
+    FILE *vector = open_proc(pid, "auxv");
+    Elf64_auxv_t entry; /* a 32-bit process counts as none: its entries are half as long */
+    bool secure = false;
+    while (vector && !secure && fread(&entry, sizeof entry, 1, vector) == 1)
+        secure = entry.a_type == AT_SECURE && entry.a_un.a_val != 0;
+    if (vector)
+        fclose(vector);
+    return secure;
 }
 
 uid_t cli_user_of(pid_t pid) {

@@ -84,9 +84,16 @@ static void start_session(struct fp_settings *settings) {
     hand_down("FREEPORT_SESSION", &name);
 }
 
-static void explain(const struct fp_settings *settings, const struct fp_segment_facts *facts, int error) {
+/*
+ * Why the segment can't be used: not when it turns out, since every program that is started under the shim would say
+ * so, be it a compiler; but at the first call that fails of it.
+ */
+void fp_guest_explain(void) {
+    const struct fp_settings *settings = &fp_guest.settings;
+    const struct fp_segment_facts *facts = &fp_guest.handle.facts;
+    int error = atomic_exchange(&fp_guest.segment_error, 0);
     struct fp_line line;
-    if (!fp_log_begin(&line, settings, FP_LOG_ERROR))
+    if (error == 0 || !fp_log_begin(&line, settings, FP_LOG_ERROR))
         return;
     fp_line_text(&line, "FREEPORT_SEGMENT ");
     fp_line_text(&line, facts->name);
@@ -128,7 +135,7 @@ static bool start_segment(struct fp_guest *guest) {
     };
     int error = fp_segment_open(&request, &guest->handle.segment, &guest->handle.facts);
     if (error != 0) {
-        explain(settings, &guest->handle.facts, error);
+        guest->segment_error = error;
         return false;
     }
     struct fp_line line = {.length = 0};

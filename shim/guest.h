@@ -23,8 +23,9 @@ enum fp_phase {
 
 struct fp_guest {
     _Atomic int phase;
-    bool has_sentinels; /* without any, destinations are nobody's business */
-    bool renames;       /* whether a name that comes back may have to be rewritten */
+    _Atomic int segment_error; /* why it could not be opened, until that is said; 0: nothing to say */
+    bool has_sentinels;        /* without any, destinations are nobody's business */
+    bool renames;              /* whether a name that comes back may have to be rewritten */
     int (*connect)(int fd, const struct sockaddr *address, socklen_t length); /* the real one */
     struct freeport handle;
     struct fp_settings settings;
@@ -35,6 +36,9 @@ extern struct fp_guest fp_guest;
 /* Reads the environment, maps the segment, hands down to children what they need. Once; later calls do nothing. */
 void fp_guest_start(const struct fp_calls *calls,
                     int (*connect)(int fd, const struct sockaddr *address, socklen_t length));
+
+/* Says, once, why the segment could not be opened; where it could, nothing. Keeps errno. */
+void fp_guest_explain(void);
 
 static inline enum fp_phase fp_guest_phase(void) {
     return (enum fp_phase)atomic_load_explicit(&fp_guest.phase, memory_order_acquire);

@@ -79,8 +79,10 @@ static bool hopeless(int fd, const struct sockaddr *address) {
 
 static int managed_bind(int fd, unsigned protocol, const struct sockaddr *address, socklen_t length) {
     const struct fp_settings *settings = &fp_guest.settings;
-    if (fp_guest_phase() != FP_PHASE_ACTIVE)
+    if (fp_guest_phase() != FP_PHASE_ACTIVE) {
+        fp_guest_explain();
         return -EINVAL;
+    }
     uint16_t requested = fp_address_port(address), port = 0;
     struct fp_bind bind = {
         .fp = &fp_guest.handle,

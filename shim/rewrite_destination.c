@@ -110,6 +110,7 @@ static bool unconnected(int fd) {
 
 static int refuse(unsigned protocol, uint16_t port) {
     struct fp_line line;
+    fp_guest_explain();
     if (fp_log_begin(&line, &fp_guest.settings, FP_LOG_INFO)) {
         fp_line_text(&line, protocol == FP_TCP ? "tcp " : "udp ");
         fp_line_number(&line, port);

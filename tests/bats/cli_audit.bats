@@ -11,6 +11,7 @@ load cli
 # server is the process in the file "pid"; $LAUNCH may name who starts it.
 audited() {
     local options=() status=0
+    rm -f "$BATS_TEST_TMPDIR/server.log" # of the server before, which was ready
     while [[ $1 != -- ]]; do
         options+=("$1")
         shift
@@ -91,6 +92,18 @@ whoever starts it hand that on"
     run -0 audited --tcp "$(own_range)" --sentinels "$port" -- env LD_PRELOAD=/none/libfreeport_shim.so /usr/bin/python3 -uc "$LISTEN" "$port"
     assert_went_past "tcp $port of python3 (%PID) went past the shim: the dynamic linker has not loaded the shim; in a \
 chroot or container it has to be there too"
+}
+
+@test "a program that was started with another user or group than its own" {
+    needs_root
+    port=$(range_port "$(own_range)" 0)
+    for who in --ruid=65534 --rgid=65534; do
+        run -0 audited --tcp "$(own_range)" --sentinels "$port" -- \
+            setpriv "$who" --keep-groups /usr/bin/python3 -uc "$LISTEN" "$port"
+        assert_went_past "tcp $port of python3 (%PID) went past the shim: it was started by one whose real and effective \
+user or group differ, where LD_PRELOAD is ignored; start it as that user from the beginning (setpriv)"
+        stop "$(cat "$BATS_TEST_TMPDIR/pid")"
+    done
 }
 
 @test "a sentinel that the shim has passed over" {

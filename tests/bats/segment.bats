@@ -118,6 +118,21 @@ eight_at_once() {
     refused "of user 0" FREEPORT_SEGMENT_MODE=0666
 }
 
+@test "a segment that can't be used is nobody's business who binds and connects to nothing of the session's" {
+    needs_root
+    publish
+    configure FREEPORT_SENTINELS=8080
+    install -m 755 "$FREEPORT_PROGRAMS/fpclient" "$PUBLIC/"
+    install -m 600 -o 1 /dev/null "/dev/shm$TEST_SEGMENT"
+    run -0 --separate-stderr fpsock tcp4 bind 127.0.0.1 "$(range_port "$(own_range)" 0)" name unix \
+        bindpath "$BATS_TEST_TMPDIR/socket"
+    assert_equal "${lines[0]} ${lines[2]} $stderr" "ok ok "
+    FPSOCK=$PUBLIC/fpclient run -0 --separate-stderr fpsock tcp4 connect 127.0.0.1 8080 tcp4 connect 127.0.0.1 8080
+    got ECONNREFUSED ECONNREFUSED
+    ((${#stderr_lines[@]} == 1)) || fail "not one line: $stderr"
+    [[ $stderr == "freeport: FREEPORT_SEGMENT $FREEPORT_SEGMENT (of user 1)"* ]] || fail "$stderr"
+}
+
 @test "and one of mode 0666 is shared" {
     needs_root
     publish
