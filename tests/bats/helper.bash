@@ -105,7 +105,8 @@ take_blocks() {
     return 1
 }
 
-# Neither a running test's (a killed one gives nothing back), nor with any socket in it, be it in TIME_WAIT.
+# Neither a running test's (a killed one gives nothing back), nor with any socket in it, be it in TIME_WAIT; or bound and
+# not listening, which ss does not show.
 blocks_are_free() {
     local first=$1 last=$(($1 + $2 - 1)) block pid start
     for ((block = first; block <= last; block += PORT_BLOCK_SIZE)); do
@@ -113,7 +114,10 @@ blocks_are_free() {
         read -r pid start <"$PORT_BLOCKS/$block"
         if [[ $(process_start "$pid") == "$start" ]]; then return 1; fi
     done
-    [[ -z $(ss -Htuan "sport >= :$first and sport <= :$last") ]]
+    [[ -z $(ss -Htuan "sport >= :$first and sport <= :$last") ]] || return 1
+    perl -MSocket -e 'for ($ARGV[0] .. $ARGV[1]) {
+        socket(S, PF_INET, SOCK_STREAM, 0) && bind(S, sockaddr_in($_, INADDR_ANY)) or exit 1
+    }' "$first" "$last"
 }
 
 free_ranges() {
