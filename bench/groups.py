@@ -4,7 +4,7 @@ import glob
 import os
 import shutil
 
-from measure import Goal, Row, Variant
+from measure import FEW_STARTS, MANY_STARTS, Goal, Row, Variant
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FILLS = (0, 10, 25, 45, 60, 75, 90, 95, 99)
@@ -96,7 +96,8 @@ class Groups:
         for port_range, ports, ms, count in rows[:1] if self.quick else rows:
             goal = in_ms(ms)
             yield Row(f"none.{ports.replace(',', '')}", f"bind(0), all {ports} ports taken: \"none left\"",
-                      self.filled(port_range, 100, "none-left"), count=count, rounds=0 if ms < 10 else 10,
+                      self.filled(port_range, 100, "none-left"), count=count, samples=150 if ms < 10 else 30,
+                      starts=FEW_STARTS,
                       goals={"by strangers": goal, "by its own": goal}, published=True)
 
     def elsewhere(self):
@@ -105,7 +106,7 @@ class Groups:
                 ("getsockname", "getsockname of an ordinary socket"), ("syscall", "syscall(SYS_getppid)"))
         for words, title in rows:
             yield Row(f"elsewhere.{words}", title, [self.bench("kernel", words), self.under_shim("shim", words)],
-                      goals={"shim": within(2)}, published=True)
+                      starts=MANY_STARTS, goals={"shim": within(2)}, published=True)
 
     def sentinel(self):
         rows = (("sentinel-first", "bind of a sentinel, the session's first"),
@@ -126,26 +127,31 @@ class Groups:
             return Variant(label, [self.fpbench, "start", "PATH=/usr/bin:/bin", *environment])
 
         preload = f"LD_PRELOAD={self.shim}"
-        ranges = (f"FREEPORT_TCP={MIDDLE}", "FREEPORT_SENTINELS=8080", "FREEPORT_SESSION=bench")
+        ranges = (f"FREEPORT_TCP={MIDDLE}", "FREEPORT_SENTINELS=8080")
         yield Row("start", "starting /bin/true, against an empty library", [
             spawn("an empty library", f"LD_PRELOAD={self.empty}"),
             spawn("no library"),
             spawn("shim, no range", preload),
-            spawn("shim", preload, *ranges, "FREEPORT_SEGMENT={segment}")],
-            count=3, goals={"shim": within(3), "shim, no range": within(3)}, published=True)
+            spawn("shim", preload, *ranges, "FREEPORT_SESSION=bench", f"FREEPORT_SEGMENT_OWNER={os.geteuid()}",
+                  "FREEPORT_SEGMENT={segment}"),
+            spawn("shim, the first of a session", preload, *ranges, "FREEPORT_SEGMENT={segment}")],
+            count=3, starts=MANY_STARTS,
+            goals={"shim": within(3), "shim, the first of a session": within(3), "shim, no range": within(3)},
+            published=True)
 
     def processes(self):
-        count, rounds = (640, 3) if self.quick else (3200, 16)
+        count, samples = (640, 3) if self.quick else (3200, 48)
         for many in (4,) if self.quick else (1, 2, 4, 8, 16, 32, 64):
             goals = {"shim": Goal("count", 0, "none lost, none twice")}
             yield Row(f"processes.{many}", f"bind(0) cycles of {many} at once: time for each", [
                 self.bench("kernel", "processes", str(many), port_range="20000-29999"),
                 self.under_shim("shim", "processes", str(many), port_range="20000-29999")],
-                count=count, rounds=rounds, goals=goals, published=many == 64, point=("processes", many))
+                count=count, samples=samples, starts=FEW_STARTS, goals=goals, published=many == 64,
+                point=("processes", many))
         yield Row("processes.rate", "bind(0) cycles of 64 at once, against one process's: time for each", [
             self.under_shim("one process, under the shim", "processes", "1", port_range="20000-29999"),
             self.under_shim("64 of them", "processes", "64", port_range="20000-29999")],
-            count=count, rounds=rounds, goals={"64 of them": no_slower_than(1)}, published=True)
+            count=count, samples=samples, starts=FEW_STARTS, goals={"64 of them": no_slower_than(1)}, published=True)
 
     def rebind(self):
         """Not a time, but a count: see run."""
@@ -153,7 +159,7 @@ class Groups:
         return [Row("rebind", f"\"bind 0, close, bind that number\", {many} at once on 2,000 ports: lost", [
             self.bench("kernel", "exec", self.rebind_program, many, rounds, port_range="20000-21999"),
             self.under_shim("shim", "exec", self.rebind_program, many, rounds, port_range="20000-21999")],
-            unit="lost", goals={"shim": Goal("median", 0, "0")}, rounds=1 if self.quick else 5, published=True)]
+            unit="lost", goals={"shim": Goal("median", 0, "0")}, samples=1 if self.quick else 5, published=True)]
 
     def sizes(self):
         rows = ((10, SMALL), (1000, MIDDLE), (60000, LARGE))
@@ -172,7 +178,7 @@ class Groups:
                 continue
             yield Row(f"{what}.{many}.{words}", f"{title}, beside {many:,} {what}", [
                 self.bench("kernel", words, port_range=LARGE),
-                self.under_shim("shim", words, port_range=port_range, beside=beside)], starts=2,
+                self.under_shim("shim", words, port_range=port_range, beside=beside)], samples=200, starts=2,
                 point=(what, many) if words == "bind-cycle" else (f"{what}.{words}", many))
 
     def sessions(self):
@@ -226,4 +232,5 @@ class Groups:
             name = "peers." + label.split(" ")[0].rstrip(",") + (".server" if "portserver" in label else "")
             yield Row(name, f"a free port, of 60,000: {label}", [kernel, variant] if installed else [],
                       # get-port and portserver keep what they gave. socket_wrapper leaves a file, and gets slower.
-                      count=5 if variant is candidates[2][2] else 0, rounds=20, published=label != "shim")
+                      count=5 if variant is candidates[2][2] else 0, samples=60, starts=FEW_STARTS,
+                      published=label != "shim")

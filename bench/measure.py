@@ -16,6 +16,13 @@ from dataclasses import dataclass, field
 
 PATIENCE = 60  # seconds that anything may take
 
+# How often a row is measured, and in how many starts of its variants: two of the same differ by some percent, however
+# often they are called. Few where a start takes long; many where it is a few percent that are asked for.
+SAMPLES = 300
+STARTS, FEW_STARTS, MANY_STARTS = 15, 3, 60
+
+MOST_WARM_UPS = 20
+
 
 @dataclass
 class Variant:
@@ -32,8 +39,8 @@ class Row:
     title: str
     variants: list
     count: int = 0  # calls a round; 0: as many as take a millisecond
-    rounds: int = 0  # 0: as usual
-    starts: int = 0  # 0: as usual
+    samples: int = SAMPLES
+    starts: int = STARTS
     unit: str = "ns"
     goals: dict = field(default_factory=dict)  # label -> Goal
     published: bool = False  # in the README's table
@@ -128,6 +135,23 @@ def summary(values):
     return median, q1, q3
 
 
+def warm_up(worker, count, round_ns):
+    """How many calls take a round's time, unless that is said. Nobody's first are counted: beside many strangers they
+    find out who is there, and are a hundred times as dear as those that follow."""
+    if count:
+        for _ in range(2):
+            worker.calls(count)
+        return count
+    count = 5
+    for _ in range(MOST_WARM_UPS):
+        took, _ = worker.calls(count)
+        long_enough = took * count >= round_ns / 2
+        count = max(1, min(20000, int(round_ns / max(took, 1))))
+        if long_enough and took * count <= 2 * round_ns:
+            break
+    return count
+
+
 class Samples:
     """What was measured of one row so far."""
 
@@ -145,15 +169,9 @@ class Samples:
                 workers.append(Worker(variant, scratch, number))
             for worker in workers:
                 self.first[worker.variant.label].append(worker.calls(1)[0])
-            # Nobody's first calls are counted; they tell how many take a round's time.
-            count = {worker: row.count or 5 for worker in workers}
-            for worker in workers:
-                for _ in range(2):
-                    took, _ = worker.calls(count[worker])
-                    if not row.count:
-                        count[worker] = max(1, min(20000, int(round_ns / max(took, 1))))
+            count = {worker: warm_up(worker, row.count, round_ns) for worker in workers}
             counted = {}
-            for turn in range(min(row.rounds or rounds, rounds)):
+            for turn in range(rounds):
                 for worker in workers if (turn + start) % 2 == 0 else reversed(workers):
                     took, counted[worker] = worker.calls(count[worker])
                     self.times[worker.variant.label].append(took)
@@ -183,15 +201,16 @@ class Samples:
         return results
 
 
-def measure(rows, scratch, starts, rounds, round_ns):
+def measure(rows, scratch, round_ns, quick):
     """A group's rows, start by start, so that what disturbs the machine for a minute disturbs all of a curve alike.
     Each row's results, or what went wrong."""
     samples = {row.name: Samples(row) for row in rows}
     problems = {}
-    for start in range(starts):
+    for start in range(1 if quick else max((row.starts for row in rows), default=0)):
         for row in rows:
-            if row.name in problems or start >= (row.starts or starts):
+            if row.name in problems or start >= row.starts:
                 continue
+            rounds = min(3, row.samples) if quick else -(-row.samples // row.starts)
             try:
                 samples[row.name].add(scratch, start, rounds, round_ns)
             except Failed as error:
