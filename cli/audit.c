@@ -80,7 +80,7 @@ static char *why_with_shim(const struct audit *audit, const struct cli_socket *s
     const char *protocol = cli_protocol_name(socket->protocol);
     if (!settings->managed[index])
         return cli_text("%s has no range; give it one in --%s", protocol, protocol);
-    if (!fp_portset_has(&settings->sentinels[index], socket->port) &&
+    if (!fp_settings_has_sentinel(settings, index, socket->port) &&
         !fp_portset_has(&settings->ranges[index].ports, socket->port))
         return cli_text("a port that is neither 0 nor a sentinel; add it to --sentinels");
     return cli_text(

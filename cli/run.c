@@ -232,9 +232,9 @@ static int export_port(struct freeport *fp, const struct fp_settings *settings, 
         return cli_bad_value("--export", text,
                              index == FP_TCP ? "a range for it, in --tcp or FREEPORT_TCP"
                                              : "a range for it, in --udp or FREEPORT_UDP");
-    if (!fp_portset_has(&settings->sentinels[index], export->sentinel))
+    if (!fp_settings_has_sentinel(settings, index, export->sentinel))
         return cli_bad_value("--export", text, "a port outside the range, whose own ports are never sentinels");
-    bool both = fp_portset_has(&settings->sentinels[!index], export->sentinel);
+    bool both = fp_settings_has_sentinel(settings, !index, export->sentinel);
     int error = fp_pledge(fp, export->protocol, export->sentinel, both, settings->timeout_ms, &port);
     if (error != 0)
         return cli_no_port(settings, export->protocol, error);

@@ -138,8 +138,9 @@ static bool read_text(const struct variable *variable, struct fp_settings *setti
     return copy(field(variable, settings), variable->size, value);
 }
 
-static bool read_path(const struct variable *variable, struct fp_settings *settings, const char *value) {
-    return *value != '\0' && copy(field(variable, settings), variable->size, value);
+static bool read_report(const struct variable *variable, struct fp_settings *settings, const char *value) {
+    settings->has_report = *value != '\0' && copy(field(variable, settings), variable->size, value);
+    return settings->has_report;
 }
 
 /* What shm_open() takes everywhere: one '/', and a file's name. */
@@ -201,7 +202,7 @@ static void add_less(struct fp_portset *set, uint16_t from, uint16_t to, const s
 static bool read_sentinel(struct fp_settings *settings, const char **text) {
     bool all = skip(text, "all"), tcp, udp;
     bool chosen[FP_PROTOCOLS];
-    uint16_t from = 1, to = UINT16_MAX;
+    uint16_t from, to;
 
     if (!all && !fp_portset_read_range(text, &from, &to))
         return false;
@@ -213,12 +214,11 @@ static bool read_sentinel(struct fp_settings *settings, const char **text) {
     for (int protocol = 0; protocol < FP_PROTOCOLS; protocol++) {
         if (!chosen[protocol] || !settings->managed[protocol])
             continue;
-        const struct fp_portset *range = &settings->ranges[protocol].ports;
-        add_less(&settings->sentinels[protocol], from, to, range);
-        if (!all)
-            add_less(&settings->named[protocol], from, to, range);
+        if (all)
+            settings->all[protocol] = true;
+        else
+            add_less(&settings->named[protocol], from, to, &settings->ranges[protocol].ports);
     }
-    settings->sentinels_all |= all;
     return true;
 }
 
@@ -351,7 +351,7 @@ static const struct variable variables[] = {
     },
     {
         .name = "FREEPORT_REPORT",
-        .read = read_path,
+        .read = read_report,
         .expected = "a path of 1 to 4095 bytes",
         FIELD(report),
     },

@@ -38,8 +38,9 @@ struct fp_settings {
     bool lenient;
     bool bad;                   /* something could not be read: each managed bind fails with EINVAL */
     bool managed[FP_PROTOCOLS]; /* the protocol has a range variable, readable or not */
-    bool sentinels_all;         /* FREEPORT_SENTINELS has "all" in it, for either protocol */
-    bool sentinels_any;         /* it is not empty */
+    bool sentinels_any;         /* FREEPORT_SENTINELS is not empty */
+    bool all[FP_PROTOCOLS];     /* it has "all" in it, for that protocol */
+    bool has_report;            /* `report` is not empty: the page that it stands in is left alone otherwise */
 
     /* What is large comes last: of that, no page is touched without need. */
 
@@ -51,14 +52,19 @@ struct fp_settings {
     struct fp_range ranges[FP_PROTOCOLS]; /* the same as sets */
 
     /*
-     * Sentinels, less the range itself; none for a protocol without a range variable. A port that only "all" makes a
-     * sentinel (sentinels_all, and not in `named`) is let through on connect. A list that can't be read counts as
-     * "all": `bad` makes the binds fail, and connections go where they would have gone.
+     * The sentinels that were named, by PORT or FROM-TO, less the range itself; none for a protocol without a range
+     * variable. What only "all" makes a sentinel is let through on connect. A list that can't be read counts as "all":
+     * `bad` makes the binds fail, and connections go where they would have gone.
      */
-    struct fp_portset sentinels[FP_PROTOCOLS];
-    struct fp_portset named[FP_PROTOCOLS]; /* those that were named, by PORT or FROM-TO */
-    char report[PATH_MAX];                 /* empty: none */
+    struct fp_portset named[FP_PROTOCOLS];
+    char report[PATH_MAX]; /* empty: none */
 };
+
+/* Whether a port is a sentinel of that protocol: named, or one of all but the range itself. */
+static inline bool fp_settings_has_sentinel(const struct fp_settings *settings, unsigned protocol, uint16_t port) {
+    return fp_portset_has(&settings->named[protocol], port) ||
+           (settings->all[protocol] && port != 0 && !fp_portset_has(&settings->ranges[protocol].ports, port));
+}
 
 /*
  * Where a value comes from: the environment (secure_getenv), a section of a file, a test. NULL where it is unset. What

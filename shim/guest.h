@@ -57,7 +57,7 @@ static inline bool fp_guest_may_redirect(const struct sockaddr *address, socklen
     memcpy(&port, (const char *)address + offsetof(struct sockaddr, sa_data),
            sizeof port); /* where all families of ours have it */
     port = ntohs(port);
-    return fp_portset_has(&settings->sentinels[FP_TCP], port) || fp_portset_has(&settings->sentinels[FP_UDP], port);
+    return fp_settings_has_sentinel(settings, FP_TCP, port) || fp_settings_has_sentinel(settings, FP_UDP, port);
 }
 
 /* The same for a name that came back, where the guest renames: whether its port stands for any session's sentinel. */

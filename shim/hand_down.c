@@ -17,12 +17,15 @@
 
 enum { MOST_VARIABLES = 400, TEXT_BYTES = 768 };
 
-static char *list[MOST_VARIABLES + 1];
-static char text[TEXT_BYTES];
-static size_t text_used;
+/* A page together; most processes have no need of it. */
+static struct {
+    char *list[MOST_VARIABLES + 1];
+    char text[TEXT_BYTES];
+    size_t used;
+} ours;
 
 static bool is_ours(const char *entry) {
-    return (uintptr_t)entry - (uintptr_t)text < sizeof text;
+    return (uintptr_t)entry - (uintptr_t)ours.text < sizeof ours.text;
 }
 
 /* Where the variable stands in the list, or where its end is. */
@@ -40,14 +43,14 @@ static char *append(char *at, const char *string, size_t length) {
 /* Whether the list is ours to change. */
 static bool own_list(void) {
     size_t count = 0;
-    if (environ == list)
+    if (environ == ours.list)
         return true;
     while (environ && environ[count])
         if (++count == MOST_VARIABLES)
             return false;
     if (count > 0)
-        memcpy(list, environ, count * sizeof *list);
-    environ = list;
+        memcpy(ours.list, environ, count * sizeof *ours.list);
+    environ = ours.list;
     return true;
 }
 
@@ -57,7 +60,7 @@ static void put(char **place, char *entry) {
     bool last = !place[0] || !place[1];
     char **own = place;
     *place = entry;
-    while (last && own > list && is_ours(*own))
+    while (last && own > ours.list && is_ours(*own))
         own--;
     char *found = *own;
     *own = *place;
@@ -66,19 +69,19 @@ static void put(char **place, char *entry) {
 
 void fp_hand_down(const char *variable, const char *value) {
     size_t name_length = strlen(variable), value_length = strlen(value);
-    if (name_length + value_length + 2 > sizeof text - text_used || !own_list()) {
+    if (name_length + value_length + 2 > sizeof ours.text - ours.used || !own_list()) {
         setenv(variable, value, 1);
         return;
     }
-    char **place = find(list, variable, name_length);
-    if (place == list + MOST_VARIABLES) {
+    char **place = find(ours.list, variable, name_length);
+    if (place == ours.list + MOST_VARIABLES) {
         setenv(variable, value, 1);
         return;
     }
-    char *entry = text + text_used, *end = append(entry, variable, name_length);
+    char *entry = ours.text + ours.used, *end = append(entry, variable, name_length);
     *end++ = '=';
     end = append(end, value, value_length);
     *end++ = 0;
-    text_used = (size_t)(end - text);
+    ours.used = (size_t)(end - ours.text);
     put(place, entry);
 }

@@ -44,7 +44,7 @@ static void start_descriptor(struct fp_settings *settings) {
 /* A child in another working directory is to find the same file. */
 static void start_file(struct fp_settings *settings) {
     char path[PATH_MAX];
-    if (!settings->report[0] || settings->report[0] == '/' || !getcwd(path, sizeof path))
+    if (!settings->has_report || settings->report[0] == '/' || !getcwd(path, sizeof path))
         return;
     size_t length = strlen(settings->report), directory = strlen(path);
     if (directory + 1 + length >= sizeof path)
@@ -180,7 +180,7 @@ static void to_file(const struct fp_settings *settings, const struct fp_line *li
 
 void fp_report(const struct fp_settings *settings, unsigned protocol, uint16_t requested, uint16_t port,
                const struct sockaddr *address) {
-    if (settings->report_fd < 0 && !settings->report[0])
+    if (settings->report_fd < 0 && !settings->has_report)
         return;
     struct fp_line line = {.length = 0};
     if (settings->report_format == FP_REPORT_JSON)
@@ -189,6 +189,6 @@ void fp_report(const struct fp_settings *settings, unsigned protocol, uint16_t r
         compose_text(&line, settings, protocol, requested, port, address);
     if (settings->report_fd >= 0)
         to_descriptor(settings, &line);
-    if (settings->report[0])
+    if (settings->has_report)
         to_file(settings, &line);
 }

@@ -29,7 +29,7 @@ static enum meaning meaning_for(unsigned protocol, uint16_t port) {
     const struct fp_settings *settings = &fp_guest.settings;
     if (!settings->managed[protocol])
         return MEANS_NOTHING;
-    if (fp_portset_has(&settings->sentinels[protocol], port))
+    if (fp_settings_has_sentinel(settings, protocol, port))
         return MEANS_SENTINEL;
     return fp_portset_has(&settings->ranges[protocol].ports, port) ? MEANS_EXPLICIT : MEANS_NOTHING;
 }
@@ -91,7 +91,7 @@ static int managed_bind(int fd, unsigned protocol, const struct sockaddr *addres
         .address = address,
         .length = length,
         .sentinel = requested,
-        .pledge = requested != 0 && fp_portset_has(&settings->sentinels[!protocol], requested),
+        .pledge = fp_settings_has_sentinel(settings, !protocol, requested),
         /* A bind to port 0 waits for nobody: one pass, however long others have the processors meanwhile. */
         .timeout_ms = requested ? settings->timeout_ms : -1,
     };

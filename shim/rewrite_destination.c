@@ -81,7 +81,7 @@ bool fp_address_is_local(const struct sockaddr *theirs, socklen_t length) {
 }
 
 static bool sentinel_of(unsigned protocol, uint16_t port) {
-    return fp_portset_has(&fp_guest.settings.sentinels[protocol], port);
+    return fp_settings_has_sentinel(&fp_guest.settings, protocol, port);
 }
 
 /*

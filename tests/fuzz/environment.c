@@ -73,13 +73,16 @@ static void check_numbers(const struct fp_settings *settings) {
 static void check_sets(const struct fp_settings *settings) {
     for (unsigned protocol = 0; protocol < FP_PROTOCOLS; protocol++) {
         CHECK(!fp_portset_has(&settings->ranges[protocol].ports, 0) &&
-              !fp_portset_has(&settings->sentinels[protocol], 0));
+              !fp_settings_has_sentinel(settings, protocol, 0));
+        CHECK(settings->managed[protocol] || !settings->all[protocol]);
         for (unsigned word = 0; word < FP_WORDS; word++) {
-            CHECK((settings->ranges[protocol].ports.words[word] & settings->sentinels[protocol].words[word]) == 0);
-            CHECK((settings->named[protocol].words[word] & ~settings->sentinels[protocol].words[word]) == 0);
+            CHECK((settings->ranges[protocol].ports.words[word] & settings->named[protocol].words[word]) == 0);
             CHECK(settings->managed[protocol] ||
-                  (settings->ranges[protocol].ports.words[word] | settings->sentinels[protocol].words[word]) == 0);
+                  (settings->ranges[protocol].ports.words[word] | settings->named[protocol].words[word]) == 0);
         }
+        for (unsigned port = 0; port < FP_PORTS; port++)
+            CHECK(!fp_portset_has(&settings->ranges[protocol].ports, (uint16_t)port) ||
+                  !fp_settings_has_sentinel(settings, protocol, (uint16_t)port));
     }
 }
 

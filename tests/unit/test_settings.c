@@ -196,20 +196,31 @@ static void two_ranges_are_kept_apart(void **state) {
     assert_ports(&settings.ranges[FP_UDP].ports, 2, 5, 4, 4);
 }
 
+/* Each port of which the settings say that it is one. */
+static const struct fp_portset *sentinels(int protocol) {
+    static struct fp_portset set;
+
+    memset(&set, 0, sizeof set);
+    for (unsigned port = 0; port <= LAST; port++)
+        if (fp_settings_has_sentinel(&settings, (unsigned)protocol, (uint16_t)port))
+            set.words[port / 64] |= UINT64_C(1) << port % 64;
+    return &set;
+}
+
 static void a_range_alone_leaves_every_default(void **state) {
     (void)state;
     read_one(NULL, NULL);
     assert_accepted("FREEPORT_TCP", "30000-31000");
     for (int protocol = 0; protocol < FP_PROTOCOLS; protocol++) {
-        assert_true(fp_portset_empty(&settings.sentinels[protocol]));
+        assert_true(fp_portset_empty(sentinels(protocol)));
         assert_true(fp_portset_empty(&settings.named[protocol]));
     }
-    assert_false(settings.sentinels_all);
     assert_string_equal(settings.name, "default");
     assert_string_equal(settings.session, "");
     assert_int_equal(settings.report_fd, -1);
     assert_true(settings.report_device == 0 && settings.report_inode == 0);
     assert_string_equal(settings.report, "");
+    assert_false(settings.has_report);
     assert_int_equal(settings.report_format, FP_REPORT_TEXT);
     assert_int_equal(settings.sockname, FP_SOCKNAME_VIRTUAL);
     assert_int_equal(settings.connect, FP_CONNECT_SESSION);
@@ -468,6 +479,10 @@ static void a_range_as_long_as_its_field_is_kept_and_a_longer_one_refused(void *
 
 /* Sentinels. Both ranges are set, so that each protocol can show what it got. */
 
+static bool all_of_both(void) {
+    return settings.all[FP_TCP] && settings.all[FP_UDP];
+}
+
 static void read_sentinels(const char *sentinels) {
     reset();
     set("FREEPORT_TCP", "30000-31000");
@@ -491,23 +506,23 @@ static void a_sentinel_without_a_suffix_is_both_protocols(void **state) {
     (void)state;
     accept_sentinels("8080");
     for (int protocol = 0; protocol < FP_PROTOCOLS; protocol++) {
-        assert_ports(&settings.sentinels[protocol], 8080, 8080, 0, 0);
+        assert_ports(sentinels(protocol), 8080, 8080, 0, 0);
         assert_ports(&settings.named[protocol], 8080, 8080, 0, 0);
     }
-    assert_false(settings.sentinels_all);
+    assert_false(settings.all[FP_TCP] || settings.all[FP_UDP]);
 }
 
 static void a_suffix_picks_one_protocol(void **state) {
     (void)state;
     accept_sentinels("80-90/tcp,53/udp");
-    assert_ports(&settings.sentinels[FP_TCP], 80, 90, 0, 0);
+    assert_ports(sentinels(FP_TCP), 80, 90, 0, 0);
     assert_ports(&settings.named[FP_TCP], 80, 90, 0, 0);
-    assert_ports(&settings.sentinels[FP_UDP], 53, 53, 0, 0);
+    assert_ports(sentinels(FP_UDP), 53, 53, 0, 0);
     assert_ports(&settings.named[FP_UDP], 53, 53, 0, 0);
 
     accept_sentinels("53/udp,53/tcp");
-    assert_ports(&settings.sentinels[FP_TCP], 53, 53, 0, 0);
-    assert_ports(&settings.sentinels[FP_UDP], 53, 53, 0, 0);
+    assert_ports(sentinels(FP_TCP), 53, 53, 0, 0);
+    assert_ports(sentinels(FP_UDP), 53, 53, 0, 0);
 }
 
 static void every_port_outside_the_range_can_be_a_sentinel(void **state) {
@@ -519,33 +534,34 @@ static void every_port_outside_the_range_can_be_a_sentinel(void **state) {
 
         snprintf(text, sizeof text, "%u/tcp", port);
         accept_sentinels(text);
-        if (fp_portset_has(&settings.sentinels[FP_TCP], (uint16_t)port) != outside ||
+        if (fp_settings_has_sentinel(&settings, FP_TCP, (uint16_t)port) != outside ||
             fp_portset_has(&settings.named[FP_TCP], (uint16_t)port) != outside)
             fail_msg("%s", text);
-        settings.sentinels[FP_TCP].words[port / 64] &= ~(UINT64_C(1) << port % 64);
-        assert_true(fp_portset_empty(&settings.sentinels[FP_TCP]));
-        assert_true(fp_portset_empty(&settings.sentinels[FP_UDP]));
+        settings.named[FP_TCP].words[port / 64] &= ~(UINT64_C(1) << port % 64);
+        assert_true(fp_portset_empty(&settings.named[FP_TCP]));
+        assert_true(fp_portset_empty(&settings.named[FP_UDP]));
+        assert_false(settings.all[FP_TCP] || settings.all[FP_UDP]);
     }
 }
 
 static void ports_in_a_protocols_own_range_are_no_sentinels_of_it(void **state) {
     (void)state;
     accept_sentinels("29999-31001,40500");
-    assert_false(fp_portset_has(&settings.sentinels[FP_TCP], 30000));
+    assert_false(fp_settings_has_sentinel(&settings, FP_TCP, 30000));
     assert_false(fp_portset_has(&settings.named[FP_TCP], 31000));
-    assert_true(fp_portset_has(&settings.sentinels[FP_TCP], 29999));
+    assert_true(fp_settings_has_sentinel(&settings, FP_TCP, 29999));
     assert_true(fp_portset_has(&settings.named[FP_TCP], 31001));
-    assert_true(fp_portset_has(&settings.sentinels[FP_TCP], 40500));
-    assert_ports(&settings.sentinels[FP_UDP], 29999, 31001, 0, 0);
+    assert_true(fp_settings_has_sentinel(&settings, FP_TCP, 40500));
+    assert_ports(sentinels(FP_UDP), 29999, 31001, 0, 0);
     assert_ports(&settings.named[FP_UDP], 29999, 31001, 0, 0);
 }
 
 static void all_is_every_port_outside_the_range_and_names_none(void **state) {
     (void)state;
     accept_sentinels("all");
-    assert_true(settings.sentinels_all);
-    assert_every_port_outside(&settings.sentinels[FP_TCP], 30000, 31000);
-    assert_every_port_outside(&settings.sentinels[FP_UDP], 40000, 41000);
+    assert_true(all_of_both());
+    assert_every_port_outside(sentinels(FP_TCP), 30000, 31000);
+    assert_every_port_outside(sentinels(FP_UDP), 40000, 41000);
     assert_true(fp_portset_empty(&settings.named[FP_TCP]));
     assert_true(fp_portset_empty(&settings.named[FP_UDP]));
 }
@@ -556,21 +572,21 @@ static void all_stands_beside_ports_that_are_named(void **state) {
     (void)state;
     for (size_t i = 0; i < COUNT(texts); i++) {
         accept_sentinels(texts[i]);
-        assert_true(settings.sentinels_all);
+        assert_true(all_of_both());
         for (int protocol = 0; protocol < FP_PROTOCOLS; protocol++)
             assert_ports(&settings.named[protocol], 5432, 5432, 0, 0);
-        assert_every_port_outside(&settings.sentinels[FP_TCP], 30000, 31000);
-        assert_every_port_outside(&settings.sentinels[FP_UDP], 40000, 41000);
+        assert_every_port_outside(sentinels(FP_TCP), 30000, 31000);
+        assert_every_port_outside(sentinels(FP_UDP), 40000, 41000);
     }
 }
 
 static void all_takes_a_suffix(void **state) {
     (void)state;
     accept_sentinels("all/tcp,53/udp");
-    assert_true(settings.sentinels_all);
-    assert_every_port_outside(&settings.sentinels[FP_TCP], 30000, 31000);
+    assert_true(settings.all[FP_TCP] && !settings.all[FP_UDP]);
+    assert_every_port_outside(sentinels(FP_TCP), 30000, 31000);
     assert_true(fp_portset_empty(&settings.named[FP_TCP]));
-    assert_ports(&settings.sentinels[FP_UDP], 53, 53, 0, 0);
+    assert_ports(sentinels(FP_UDP), 53, 53, 0, 0);
     assert_ports(&settings.named[FP_UDP], 53, 53, 0, 0);
 }
 
@@ -580,7 +596,7 @@ static void a_protocol_without_a_range_has_no_sentinels(void **state) {
     (void)state;
     for (size_t i = 0; i < COUNT(texts); i++) {
         read_one("FREEPORT_SENTINELS", texts[i]);
-        assert_true(fp_portset_empty(&settings.sentinels[FP_UDP]));
+        assert_true(fp_portset_empty(sentinels(FP_UDP)));
         assert_true(fp_portset_empty(&settings.named[FP_UDP]));
     }
 }
@@ -592,7 +608,7 @@ static void a_malformed_range_still_has_its_sentinels(void **state) {
     set("FREEPORT_SENTINELS", "8080");
     assert_true(read_settings());
     assert_refused("FREEPORT_TCP", "many");
-    assert_ports(&settings.sentinels[FP_TCP], 8080, 8080, 0, 0);
+    assert_ports(sentinels(FP_TCP), 8080, 8080, 0, 0);
 }
 
 static void malformed_sentinels_are_every_port_outside_the_range(void **state) {
@@ -610,11 +626,11 @@ static void malformed_sentinels_are_every_port_outside_the_range(void **state) {
     for (size_t i = 0; i < COUNT(texts); i++) {
         read_sentinels(texts[i]);
         assert_refused("FREEPORT_SENTINELS", texts[i]);
-        assert_every_port_outside(&settings.sentinels[FP_TCP], 30000, 31000);
-        assert_every_port_outside(&settings.sentinels[FP_UDP], 40000, 41000);
+        assert_every_port_outside(sentinels(FP_TCP), 30000, 31000);
+        assert_every_port_outside(sentinels(FP_UDP), 40000, 41000);
         assert_true(fp_portset_empty(&settings.named[FP_TCP]));
         assert_true(fp_portset_empty(&settings.named[FP_UDP]));
-        assert_true(settings.sentinels_all);
+        assert_true(all_of_both());
     }
 }
 
