@@ -346,7 +346,7 @@ void fp_entry_record(struct fp_segment *segment, unsigned protocol, uint16_t por
     uint64_t words[2];
     uint32_t family = address_words(address, words);
     struct timespec now = {0};
-    clock_gettime(CLOCK_REALTIME, &now);
+    clock_gettime(CLOCK_REALTIME_COARSE, &now); /* to the second: of a tick ago, and no reading of a device */
     atomic_store_explicit(&entry->since, (uint32_t)now.tv_sec, memory_order_relaxed);
     atomic_store_explicit(&entry->family, family, memory_order_relaxed);
     atomic_store_explicit(&entry->address[0], words[0], memory_order_relaxed);
@@ -370,7 +370,11 @@ void fp_entry_release(struct fp_segment *segment, unsigned protocol, uint16_t po
     fp_entry_leave(segment, protocol, port, owner, 0);
 }
 
-enum { LONGEST_PATIENCE = 8 }; /* as a power of two, in turns */
+/*
+ * As powers of two, in turns. Four at once: a port that is busy when it is tried is most often somebody's server's, and
+ * the first tries of a range full of them are what they cost.
+ */
+enum { FIRST_PATIENCE = 2, LONGEST_PATIENCE = 8 };
 
 bool fp_patience_over(uint64_t patience, uint32_t turn) {
     uint32_t due = (uint32_t)(patience >> 8) & 0xffffff;
@@ -380,6 +384,8 @@ bool fp_patience_over(uint64_t patience, uint32_t turn) {
 
 uint64_t fp_patience_more(uint64_t patience, uint32_t turn, uint32_t serial) {
     unsigned exponent = (unsigned)(patience & 0xff);
+    if (exponent < FIRST_PATIENCE)
+        exponent = FIRST_PATIENCE;
     if (exponent > LONGEST_PATIENCE)
         exponent = LONGEST_PATIENCE;
     uint64_t due = (turn + (1u << exponent)) & 0xffffff;
