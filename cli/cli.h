@@ -282,8 +282,9 @@ struct cli_segment_id {
     ino_t inode;
 };
 
+/* *holder: a process that holds it, by freeport's leave or without; 0: none was seen. */
 enum cli_state cli_state_of(struct cli_sockets *sockets, const struct cli_segment_id *segment,
-                            const struct freeport_assignment *assignment);
+                            const struct freeport_assignment *assignment, pid_t *holder);
 
 /* open.c */
 

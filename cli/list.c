@@ -124,9 +124,12 @@ static void drop_rows(struct listing *listing) {
     listing->row_count = 0;
 }
 
-/* A cell's text, to be freed; "" where there is nothing to say, which is null in JSON. */
+/*
+ * A cell's text, to be freed; "" where there is nothing to say, which is null in JSON. `there`: the process that is
+ * there of those that the assignment is about; 0: none.
+ */
 static char *cell(const struct listing *listing, const struct freeport_assignment *assignment, enum cli_state state,
-                  enum column column) {
+                  pid_t there, enum column column) {
     switch (column) {
     case PROTO:
         return cli_text("%s", cli_protocol_name(assignment->protocol));
@@ -141,9 +144,9 @@ static char *cell(const struct listing *listing, const struct freeport_assignmen
     case SESSION:
         return cli_text("%s", assignment->session);
     case PID:
-        return cli_text("%d", (int)assignment->pid);
+        return cli_text("%d", (int)(there ? there : assignment->pid));
     case COMMAND:
-        return assignment->alive ? cli_command_of(assignment->pid) : cli_text("%s", "");
+        return there ? cli_command_of(there) : cli_text("%s", "");
     case STATE:
         return cli_text("%s", states[state]);
     case AGE:
@@ -159,12 +162,15 @@ static char *cell(const struct listing *listing, const struct freeport_assignmen
 }
 
 static void add_line(struct listing *listing, const struct freeport_assignment *assignment) {
-    enum cli_state state = cli_state_of(listing->sockets, &listing->segment, assignment);
+    pid_t holder;
+    enum cli_state state = cli_state_of(listing->sockets, &listing->segment, assignment, &holder);
     if (state == CLI_FREE && !assignment->alive && !listing->all)
         return; /* it has ended */
+    /* A daemon's parent is gone: who goes on with its port is what people want to know. */
+    pid_t there = assignment->alive ? assignment->pid : holder;
     struct libscols_line *line = cli_need(scols_table_new_line(listing->table, NULL));
     for (size_t i = 0; i < listing->count; i++) {
-        char *text = cell(listing, assignment, state, listing->chosen[i]);
+        char *text = cell(listing, assignment, state, there, listing->chosen[i]);
         /*
          * A process gives itself any name it likes. In the table, and raw, libsmartcols writes what is not printable as
          * \xNN; in JSON it escapes quotes and control characters but hands on bytes that are no UTF-8.

@@ -27,7 +27,8 @@ struct sweep {
 
 /* Its owner may still want it: it is there, or a child that holds the port is. */
 static bool in_use(const struct sweep *sweep, const struct freeport_assignment *assignment) {
-    return assignment->alive || cli_state_of(sweep->sockets, &sweep->segment, assignment) == CLI_BOUND;
+    pid_t holder;
+    return assignment->alive || cli_state_of(sweep->sockets, &sweep->segment, assignment, &holder) == CLI_BOUND;
 }
 
 static int drop(const struct freeport_assignment *assignment, void *context) {

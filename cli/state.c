@@ -5,11 +5,13 @@
 struct question {
     const struct freeport_assignment *assignment;
     const struct cli_segment_id *segment;
+    pid_t *holder; /* the one that was asked about last */
 };
 
 /* Whether a process that holds an assigned port does so by freeport's leave. */
 static bool belongs(pid_t holder, const void *context) {
     const struct question *question = context;
+    *question->holder = holder;
     if (question->assignment->alive && cli_descends(holder, question->assignment->pid))
         return true;
     /*
@@ -29,15 +31,16 @@ static bool may_belong(struct cli_sockets *sockets, const struct cli_socket *hel
  * sockets.c says what is not seen: on Linux before 6.8 a TCP socket between its bind and its listen is taken for free.
  */
 enum cli_state cli_state_of(struct cli_sockets *sockets, const struct cli_segment_id *segment,
-                            const struct freeport_assignment *assignment) {
-    struct question question = {assignment, segment};
+                            const struct freeport_assignment *assignment, pid_t *holder) {
+    struct question question = {assignment, segment, holder};
     size_t count;
+    *holder = 0;
     const struct cli_socket *held = cli_sockets_on(sockets, assignment->protocol, assignment->port, &count);
     for (size_t i = 0; i < count; i++)
         if (cli_socket_held_by(sockets, &held[i], belongs, &question) || may_belong(sockets, &held[i], assignment))
             return CLI_BOUND;
     if (count > 0)
-        return CLI_TAKEN;
+        return CLI_TAKEN; /* *holder: the last stranger that was asked about */
     bool kept = assignment->state == FREEPORT_RESERVED || assignment->state == FREEPORT_PLEDGED;
     return kept && assignment->alive ? CLI_RESERVED : CLI_FREE;
 }

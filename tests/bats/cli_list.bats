@@ -95,7 +95,7 @@ udp $first one"
     done
     background stranger /usr/bin/python3 -uc "$LISTEN" "${range%-*}"
     wait_lines "$BATS_TEST_TMPDIR/stranger.log" 1
-    assert_equal "$(states | head -n 1)" "${range%-*} taken"
+    assert_equal "$(freeport list -rn -o PORT,PID,STATE | head -n 1)" "${range%-*} $BACKGROUND_PID taken"
 }
 
 @test "bound: by its owner, or by a child that knows nothing of freeport" {
@@ -123,6 +123,8 @@ time.sleep(600)'
     end_later "$(cat "$BATS_TEST_TMPDIR/daemon.log")"
     wait_for "$PATIENCE" process_is_gone "$BACKGROUND_PID" "$(process_start "$BACKGROUND_PID")"
     assert_equal "$(states)" "${range%-*} bound"
+    # And it is the child that is listed.
+    assert_equal "$(freeport list -rn -o PID,COMMAND)" "$(cat "$BATS_TEST_TMPDIR/daemon.log") python3"
 }
 
 @test "free: its owner has closed it" {

@@ -166,6 +166,12 @@ malformed() {
     got ok "127.0.0.1 $first" "freeport: FREEPORT_NAME=a b" EINVAL ok "127.0.0.1 $(range_port "$range" 1)"
 }
 
+@test "a library whose constructor binds before the shim's has run gets a port of the range, and the program the next" {
+    shim_and="$(preload):$FREEPORT_PROGRAMS/libfpearly.so"
+    run -0 --separate-stderr env LD_PRELOAD="$shim_and" ASAN_OPTIONS=detect_leaks=0 "$FPSOCK" tcp4 bind 127.0.0.1 0 name
+    got "early $first" ok "127.0.0.1 $(range_port "$range" 1)"
+}
+
 # --- Programs with another user's rights -----------------------------------------------------------------------------
 
 @test "a set-user-ID program is left alone" {

@@ -463,6 +463,16 @@ sixteen_at_once() {
     got ok "127.0.0.1 $first" ok "127.0.0.1 $(range_port "$range" 1)" ok "127.0.0.1 ${range#*-}"
 }
 
+@test "FREEPORT_SENTINELS=all/tcp: of the other protocol, a port is what it is" {
+    port=$(range_port "$(own_range)" 0)
+    configure FREEPORT_SENTINELS=all/tcp FREEPORT_UDP="$range" FREEPORT_SOCKNAME=real
+    run -0 fpsock tcp4 bind 127.0.0.1 "$port" name udp4 bind 127.0.0.1 "$port" name
+    got ok "127.0.0.1 $first" ok "127.0.0.1 $port"
+    configure FREEPORT_SENTINELS=all/udp FREEPORT_SESSION=two
+    run -0 fpsock tcp4 bind 127.0.0.1 "$port" name udp4 bind 127.0.0.1 "$port" name
+    got ok "127.0.0.1 $port" ok "127.0.0.1 $first"
+}
+
 # --- Little to spare -------------------------------------------------------------------------------------------------
 
 @test "a program without a descriptor to spare" {
