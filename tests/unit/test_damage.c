@@ -16,8 +16,9 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
-#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -25,7 +26,6 @@ enum { FIRST = 20000, LAST = 20007, SENTINEL = 8080, PATIENCE_MS = 2000, TRIES =
 
 static char segment_name[64], segment_path[80];
 static struct freeport *fp;
-static struct fp_segment *sound; /* as it was before */
 static uint16_t held_port, session_port, reserved_port;
 static ino_t inode;
 
@@ -40,6 +40,20 @@ static int bind_socket(uint16_t sentinel, uint16_t *port) {
     return error;
 }
 
+/* From here on the handle's segment is this process's own copy of it, of which what was written can be dropped. */
+static void make_private(void) {
+    int fd = open(segment_path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    void *memory = mmap(fp->segment, sizeof *fp->segment, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, 0);
+    assert_ptr_equal(memory, fp->segment);
+    close(fd);
+}
+
+/* As it was before. */
+static void mend(void) {
+    assert_int_equal(madvise(fp->segment, sizeof *fp->segment, MADV_DONTNEED), 0);
+}
+
 static int set_up(void **state) {
     (void)state;
     struct freeport_config config = {
@@ -52,22 +66,19 @@ static int set_up(void **state) {
     assert_true(session >= 0);
     close(session);
     assert_int_equal(freeport_get(fp, FREEPORT_TCP, 1000, &reserved_port), 0);
-    sound = malloc(sizeof *sound);
-    assert_non_null(sound);
     /* Somebody has waited in vain: or a lock that looks taken would cost a quarter of a second, for each of its bytes.
      */
     for (unsigned i = 0; i < FP_LOCKS; i++)
         atomic_store(&fp->segment->locks[i].stuck, 1);
-    memcpy(sound, fp->segment, sizeof *sound);
     assert_int_equal(stat(segment_path, &st), 0);
     inode = st.st_ino;
+    make_private();
     return 0;
 }
 
 static int tear_down(void **state) {
     (void)state;
     freeport_close(fp);
-    free(sound);
     unlink(segment_path);
     return 0;
 }
@@ -137,7 +148,7 @@ static void flip_bytes(size_t from, size_t length) {
             for (unsigned tries = 0; tries < TRIES && !in_time; tries++) {
                 bytes[at] ^= flips[i];
                 in_time = use_it(at);
-                memcpy(fp->segment, sound, sizeof *sound);
+                mend();
             }
             if (!in_time)
                 fail_msg("byte %zu: took longer than %d ms each time", at, PATIENCE_MS);
@@ -156,11 +167,17 @@ static void every_byte_of_the_header_and_the_locks(void **state) {
 
 static void what_is_not_stamped_is_no_reason_to_refuse_it(void **state) {
     (void)state;
+    int fd = open(segment_path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
     for (size_t at = offsetof(struct fp_header, reach); at < offsetof(struct fp_segment, names); at++) {
-        ((unsigned char *)fp->segment)[at] ^= 0xff;
+        unsigned char byte, other;
+        assert_int_equal(pread(fd, &byte, 1, (off_t)at), 1);
+        other = byte ^ 0xff;
+        assert_int_equal(pwrite(fd, &other, 1, (off_t)at), 1);
         open_it(at, true);
-        memcpy(fp->segment, sound, sizeof *sound);
+        assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
     }
+    close(fd);
 }
 
 static void every_byte_of_a_name_and_its_cursor(void **state) {
