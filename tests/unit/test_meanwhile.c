@@ -1,229 +1,256 @@
 /* SPDX-License-Identifier: MIT */
+/* What happens in the middle of an allocation: see test_stopped.c, too. */
+#include "own_handle.h"
+
 /*
- * What one thread of a process does while another is in the middle of an allocation: stopped before and behind each
- * change that it makes to the table, and often between them, which no scheduler does as thoroughly.
- *
- * The one that is stopped is a process that shares this one's memory, and so counts as this process (owner.h), as a
- * thread does; but it can be traced by its parent. It shares errno, too, which is kept for it.
+ * One call inside of another: what a signal handler does, and what two threads do where they meet at the worst moment.
+ * The hook runs right before the kernel is asked about a port.
  */
-#include "assign.h"
-#include "freeport.h"
-#include "own_network.h"
+static struct fp_calls real_calls;
+static void (*meanwhile)(void);
 
-/* cmocka.h wants these before it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+static int bind_with_hook(int fd, const struct sockaddr *address, socklen_t length) {
+    void (*hook)(void) = meanwhile;
+    meanwhile = NULL;
+    if (hook)
+        hook();
+    return real_calls.bind(fd, address, length);
+}
 
-#include <arpa/inet.h>
-#include <cmocka.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
+static void hook(void (*body)(void)) {
+    real_calls = fp->calls;
+    fp->calls.bind = bind_with_hook;
+    meanwhile = body;
+}
 
-enum { FIRST_PORT = 30000, PORTS = 2, STACK = 256 * 1024, MOST_INSTRUCTIONS = 8192, BETWEEN = 16 };
+static uint16_t inner_port;
+static int inner_error;
 
-static char segment_name[64], segment_path[80];
-static struct freeport *fp;
+static void inner_get(void) {
+    inner_port = 0;
+    inner_error = freeport_get(fp, FREEPORT_TCP, 1000, &inner_port);
+}
 
-/* What a thread was given. */
-struct taken {
-    int error, fd;
+static void assert_not_both_have_it(void) {
+    uint16_t outer_port = 0;
+    int outer_error = freeport_get(fp, FREEPORT_TCP, 1000, &outer_port);
+    if (outer_error == 0 && inner_error == 0)
+        assert_int_not_equal(outer_port, inner_port);
+    assert_true(outer_error == 0 || inner_error == 0);
+}
+
+static void a_get_inside_of_anothers_probe_is_not_given_the_same_port(void **state) {
+    (void)state;
+    fp = open_with("30000", NULL, NULL);
+    hook(inner_get);
+    assert_not_both_have_it();
+}
+
+static void a_get_inside_of_anothers_probe_of_an_old_port_of_ours_is_not_given_the_same(void **state) {
+    (void)state;
+    fp = open_with("30000", NULL, NULL);
+    close(bind_fresh(fp, SOCK_STREAM, 0, NULL));
+    hook(inner_get);
+    assert_not_both_have_it();
+}
+
+static void inner_bind(void) {
+    inner_error = bind_fresh(fp, SOCK_STREAM, 0, &inner_port);
+}
+
+static void a_bind_inside_of_anothers_try_leaves_the_entry_to_who_has_the_port(void **state) {
+    (void)state;
+    fp = open_with("30000", NULL, NULL);
+    uint16_t outer_port = 0;
+    hook(inner_bind);
+    int outer_error = bind_fresh(fp, SOCK_STREAM, 0, &outer_port);
+    assert_true((outer_error >= 0) != (inner_error >= 0));
+    assert_int_equal(freeport_release(fp, FREEPORT_TCP, 30000), 0); /* one of them has it, and the table knows */
+    close(outer_error >= 0 ? outer_error : inner_error);
+}
+
+static unsigned bind_one(void) {
+    uint16_t port = 0;
+    return bind_fresh(fp, SOCK_STREAM, 0, &port) >= 0 ? port : 0;
+}
+
+static int get_code(void) {
     uint16_t port;
-};
-
-static void get(struct taken *taken) {
-    taken->error = freeport_get(fp, FREEPORT_TCP, 0, &taken->port);
+    return -freeport_get(fp, FREEPORT_TCP, 1000, &port);
 }
 
-static void give_back(struct taken *taken) {
-    assert_int_equal(freeport_release(fp, FREEPORT_TCP, taken->port), 0);
+static void inner_get_of_a_child(void) {
+    inner_error = -in_child(get_code);
 }
 
-static void bind_any(struct taken *taken) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    taken->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    taken->error = freeport_bind(fp, taken->fd, (struct sockaddr *)&address, sizeof address, 0, &taken->port);
+/* `requested` is 0, or a sentinel. */
+static void assert_left_over_goes_to_one(uint16_t requested, void (*inner)(void)) {
+    unsigned left;
+    fp = open_with("30000", NULL, "a");
+    end(stay(bind_one, &left));
+    assert_int_equal(left, 30000);
+    hook(inner);
+    int outer = bind_fresh(fp, SOCK_STREAM, requested, NULL);
+    assert_null(meanwhile);
+    assert_true((outer >= 0) != (inner_error == 0));
+    close(outer);
+    close_it(NULL);
 }
 
-static void close_bound(struct taken *taken) {
-    close(taken->fd);
-    assert_int_equal(freeport_release(fp, FREEPORT_TCP, taken->port), 0);
+static void a_get_inside_of_a_bind_of_a_left_over_port_is_not_given_the_same(void **state) {
+    (void)state;
+    assert_left_over_goes_to_one(0, inner_get);
+    assert_left_over_goes_to_one(0, inner_get_of_a_child);
+    assert_left_over_goes_to_one(8080, inner_get);
+    assert_left_over_goes_to_one(8080, inner_get_of_a_child);
 }
 
-/* One way to be given a port, and how it is undone. */
-struct deed {
-    void (*take)(struct taken *taken);
-    void (*undo)(struct taken *taken);
-};
-
-static const struct deed getting = {get, give_back}, binding = {bind_any, close_bound};
-
-/* The thread that is stopped. */
-static struct {
-    const struct deed *deed;
-    struct taken taken;
-    atomic_bool inside;
-    _Alignas(16) char stack[STACK];
-} stopped;
-
-static int run_stopped(void *unused) {
-    (void)unused;
-    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0 || kill(getpid(), SIGSTOP) != 0)
-        return 1;
-    stopped.inside = true;
-    stopped.deed->take(&stopped.taken);
-    stopped.inside = false;
-    return 0;
+static unsigned bind_one_and_close(void) {
+    uint16_t port = 0;
+    int fd = bind_fresh(fp, SOCK_STREAM, 0, &port);
+    close(fd);
+    return fd >= 0 ? port : 0;
 }
 
-static int wait_for(pid_t pid) {
-    int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return status;
+/* Of a process that is there, and has closed it. */
+static void a_get_inside_of_a_bind_of_an_idle_port_is_not_given_the_same(void **state) {
+    (void)state;
+    unsigned idle;
+    fp = open_with("30000", NULL, NULL);
+    pid_t owner = stay(bind_one_and_close, &idle);
+    assert_int_equal(idle, 30000);
+    hook(inner_get_of_a_child);
+    int outer = bind_fresh(fp, SOCK_STREAM, 0, NULL);
+    assert_null(meanwhile);
+    assert_true((outer >= 0) != (inner_error == 0));
+    close(outer);
+    end(owner);
 }
 
-/* One more instruction of it. */
-static void step(pid_t pid) {
-    assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
-    int status = wait_for(pid);
-    assert_true(WIFSTOPPED(status));
-    assert_int_equal(WSTOPSIG(status), SIGTRAP);
+/* What a thread leaves that ends, or goes elsewhere, between its claim and the kernel's answer. */
+
+static void leave_a_claim(uint16_t port, fp_owner owner) {
+    assert_true(
+        fp_entry_claim(fp->segment, FP_TCP_INDEX, port, 0, owner, fp_with_serial(meaning_here(FP_CLAIMED, 0), 4711)));
 }
 
-static pid_t start(const struct deed *deed) {
-    stopped.deed = deed;
-    stopped.taken = (struct taken){.error = 0};
-    pid_t pid = clone(run_stopped, stopped.stack + STACK, CLONE_VM | SIGCHLD, NULL);
-    assert_true(pid > 0);
-    assert_true(WIFSTOPPED(wait_for(pid)));
-    assert_int_equal(ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_EXITKILL), 0); /* should a test fail half way */
-    while (!stopped.inside)
-        step(pid);
-    return pid;
-}
-
-/* What both threads read and write. */
-struct picture {
-    struct fp_entry entries[PORTS];
-    uint64_t taken, held;
-};
-
-static struct picture picture(void) {
-    struct picture picture = {.taken = fp->segment->taken[FP_TCP_INDEX][FIRST_PORT / 64],
-                              .held = fp->segment->held[FP_TCP_INDEX][FIRST_PORT / 64]};
-    memcpy(picture.entries, &fp->segment->entries[FP_TCP_INDEX][FIRST_PORT], sizeof picture.entries);
-    return picture;
-}
-
-/* Walks through a deed, and says before which instruction it is worth to be stopped. How many it has. */
-static unsigned walk(const struct deed *deed, bool worth[static MOST_INSTRUCTIONS]) {
-    unsigned count = 0, changes = 0;
-    memset(worth, 0, MOST_INSTRUCTIONS);
-    pid_t pid = start(deed);
-    struct picture before = picture();
-    while (stopped.inside) {
-        step(pid);
-        assert_true(++count < MOST_INSTRUCTIONS);
-        struct picture now = picture();
-        bool changed = memcmp(&now, &before, sizeof now) != 0;
-        changes += changed;
-        before = now;
-        worth[count] = changed || count % BETWEEN == 0;
-        worth[count - 1] |= changed;
+/* By exec(2), or by siglongjmp() out of a handler: its process is there, and will not come back to it. */
+static void a_claim_that_a_living_process_left_is_anothers_to_take(void **state) {
+    (void)state;
+    pid_t other = bystander();
+    fp = open_with("30000-30001", NULL, NULL);
+    leave_a_claim(30000, fp_owner_of(other));
+    leave_a_claim(30001, fp_owner_self());
+    for (unsigned i = 0; i < 20; i++) {
+        uint16_t ports[2] = {0, 0};
+        int fds[2] = {bind_fresh(fp, SOCK_STREAM, 0, &ports[0]), bind_fresh(fp, SOCK_STREAM, 0, &ports[1])};
+        assert_true(fds[0] >= 0 && fds[1] >= 0);
+        assert_int_equal(ports[0] + ports[1], 60001);
+        close(fds[0]);
+        close(fds[1]);
     }
-    assert_int_equal(ptrace(PTRACE_DETACH, pid, NULL, NULL), 0);
-    assert_int_equal(wait_for(pid), 0);
-    deed->undo(&stopped.taken);
-    assert_true(changes >= 4); /* the owner, the claim, its mark, what it means when it has come true */
-    return count;
+    end(other);
 }
 
-/* The second deed, after so many instructions of the first: of two ports each has one. */
-static void meanwhile(const struct deed *first, const struct deed *second, unsigned instructions) {
-    struct taken taken = {.error = 0};
-    pid_t pid = start(first);
-    /* The clock, which is read when all is said, takes a few instructions more or less. */
-    for (unsigned i = 0; i < instructions && stopped.inside; i++)
-        step(pid);
-    int saved = errno;
-    second->take(&taken);
-    errno = saved;
-    assert_int_equal(ptrace(PTRACE_DETACH, pid, NULL, NULL), 0);
-    assert_int_equal(wait_for(pid), 0);
-    if (stopped.taken.error != 0 || taken.error != 0 || stopped.taken.port == taken.port)
-        fail_msg("after %u instructions: port %u (%s) and port %u (%s)", instructions, stopped.taken.port,
-                 freeport_strerror(stopped.taken.error), taken.port, freeport_strerror(taken.error));
-    first->undo(&stopped.taken);
-    second->undo(&taken);
+/* The port looks free on all addresses, and is not on the one that is asked for. */
+static int busy_here(int fd, const struct sockaddr *address, socklen_t length) {
+    if (address->sa_family != AF_INET)
+        return real_calls.bind(fd, address, length);
+    errno = EADDRINUSE;
+    return -1;
 }
 
-/* Each time from the same table on: that takes the same way, instruction by instruction. */
-static void each_has_one(const struct deed *first, const struct deed *second) {
-    static bool worth[MOST_INSTRUCTIONS];
-    static struct fp_segment before;
-    struct taken taken;
-    first->take(&taken); /* what the dynamic linker does at a first call is none of it */
-    first->undo(&taken);
-    memcpy(&before, fp->segment, sizeof before);
-    unsigned count = walk(first, worth);
-    for (unsigned at = 0; at + 1 < count; at++) {
-        if (!worth[at])
-            continue;
-        memcpy(fp->segment, &before, sizeof before);
-        meanwhile(first, second, at);
+/* Whoever left it may have given it up since, in vain: given back as a claim it would be nobody's to end. */
+static void a_claim_that_was_taken_over_in_vain_is_no_claim_any_more(void **state) {
+    (void)state;
+    pid_t other = bystander();
+    fp = open_with("30000", NULL, NULL);
+    leave_a_claim(30000, fp_owner_of(other));
+    real_calls = fp->calls;
+    fp->calls.bind = busy_here;
+    assert_int_equal(bind_fresh(fp, SOCK_STREAM, 0, NULL), -EADDRINUSE);
+    fp->calls = real_calls;
+    assert_int_equal(fp_state(fp_entry_meaning(fp->segment, FP_TCP_INDEX, 30000)), FP_BOUND);
+    assert_true(fp_entry_owner(fp->segment, FP_TCP_INDEX, 30000) == fp_owner_of(other));
+    assert_int_equal(get(FREEPORT_TCP), 30000); /* which takes no claim of a process that is there */
+    end(other);
+}
+
+static unsigned asked;
+
+/* Between the look at a port and its claim somebody else has had it, and closed it; each time. */
+static int bind_beside_others(int fd, const struct sockaddr *address, socklen_t length) {
+    struct fp_entry *entry = fp_entry_at(fp->segment, FP_TCP_INDEX, 30000);
+    if (++asked == 1000)
+        _exit(1);
+    atomic_store(&entry->meaning, fp_with_serial(atomic_load(&entry->meaning), 4711 + asked));
+    return real_calls.bind(fd, address, length);
+}
+
+static void a_get_that_others_are_always_faster_than_comes_to_an_end(void **state) {
+    (void)state;
+    unsigned idle;
+    uint16_t port = 4711;
+    fp = open_with("30000", NULL, NULL);
+    pid_t owner = stay(bind_one_and_close, &idle);
+    assert_int_equal(idle, 30000);
+    real_calls = fp->calls;
+    fp->calls.bind = bind_beside_others;
+    asked = 0;
+    assert_int_equal(freeport_get(fp, FREEPORT_TCP, -1, &port), -EADDRINUSE);
+    assert_in_range(asked, 1, 10);
+    fp->calls = real_calls;
+    assert_int_equal(get(FREEPORT_TCP), 30000);
+    end(owner);
+}
+
+static sigjmp_buf out_of_here;
+
+static void leave_by_jump(int signal) {
+    (void)signal;
+    siglongjmp(out_of_here, 1);
+}
+
+static int bind_and_raise(int fd, const struct sockaddr *address, socklen_t length) {
+    int result = real_calls.bind(fd, address, length);
+    raise(SIGUSR1);
+    return result;
+}
+
+static void a_handler_that_does_not_return_leaves_the_programs_flags_as_they_were(void **state) {
+    (void)state;
+    static const int options[] = {SO_REUSEADDR, SO_REUSEPORT};
+    struct sigaction action = {.sa_handler = leave_by_jump}, before;
+    sigaction(SIGUSR1, &action, &before);
+    fp = open_with("30000-30003", NULL, NULL);
+    real_calls = fp->calls;
+    fp->calls.bind = bind_and_raise;
+    for (volatile unsigned i = 0; i < 2; i++) {
+        struct sockaddr_in any = address4("127.0.0.1", 0);
+        volatile int fd = new_socket(AF_INET, SOCK_STREAM);
+        set_flag(fd, options[i], 1);
+        if (sigsetjmp(out_of_here, 1) == 0)
+            freeport_bind(fp, fd, (struct sockaddr *)&any, sizeof any, 1000, NULL);
+        assert_int_equal(flag(fd, options[i]), 1);
+        assert_int_equal(bound_port(fd), 30000 + i);
+        close(fd);
     }
-}
-
-static void test_get_while_getting(void **state) {
-    (void)state;
-    each_has_one(&getting, &getting);
-}
-
-static void test_bind_while_getting(void **state) {
-    (void)state;
-    each_has_one(&getting, &binding);
-}
-
-static void test_get_while_binding(void **state) {
-    (void)state;
-    each_has_one(&binding, &getting);
-}
-
-static void test_bind_while_binding(void **state) {
-    (void)state;
-    each_has_one(&binding, &binding);
-}
-
-static int open_it(void **state) {
-    (void)state;
-    struct freeport_config config = {.tcp = "30000-30001", .segment = segment_name};
-    unlink(segment_path);
-    return freeport_open(&fp, &config);
-}
-
-static int close_it(void **state) {
-    (void)state;
-    freeport_close(fp);
-    return unlink(segment_path);
+    sigaction(SIGUSR1, &before, NULL);
 }
 
 int main(void) {
-    if (!own_network())
+    if (!own_handle("meanwhile"))
         return OWN_NETWORK_NONE;
-    snprintf(segment_name, sizeof segment_name, "/freeport-test-%d", (int)getpid());
-    snprintf(segment_path, sizeof segment_path, "/dev/shm%s", segment_name);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_get_while_getting, open_it, close_it),
-        cmocka_unit_test_setup_teardown(test_bind_while_getting, open_it, close_it),
-        cmocka_unit_test_setup_teardown(test_get_while_binding, open_it, close_it),
-        cmocka_unit_test_setup_teardown(test_bind_while_binding, open_it, close_it),
+        TEST(a_get_inside_of_anothers_probe_is_not_given_the_same_port),
+        TEST(a_get_inside_of_anothers_probe_of_an_old_port_of_ours_is_not_given_the_same),
+        TEST(a_bind_inside_of_anothers_try_leaves_the_entry_to_who_has_the_port),
+        TEST(a_get_inside_of_a_bind_of_a_left_over_port_is_not_given_the_same),
+        TEST(a_get_inside_of_a_bind_of_an_idle_port_is_not_given_the_same),
+        TEST(a_claim_that_a_living_process_left_is_anothers_to_take),
+        TEST(a_claim_that_was_taken_over_in_vain_is_no_claim_any_more),
+        TEST(a_get_that_others_are_always_faster_than_comes_to_an_end),
+        TEST(a_handler_that_does_not_return_leaves_the_programs_flags_as_they_were),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests_name("meanwhile", tests, NULL, NULL);
 }
