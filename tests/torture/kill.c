@@ -8,6 +8,7 @@
  * kill stop: the same with SIGSTOP. The others go on, then the stopped one does, and each has a port of its own.
  */
 #include "freeport.h"
+#include "image.h"
 #include "step.h"
 #include "table.h"
 
@@ -28,7 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LIMIT_US = 50000, LOCK_WAIT_US = 250000, TRIES = 4, PAGE = 4096 };
+enum { LIMIT_US = 50000, LOCK_WAIT_US = 250000, TRIES = 4 };
 
 /* What is done, and stepped through. */
 enum verb { BIND, LISTEN, GET, RELEASE };
@@ -60,37 +61,6 @@ static struct fp_segment *segment;
 static struct freeport *handle;
 static bool stopping;
 
-/* The segment as it is to be found. */
-
-enum { PAGES = (sizeof(struct fp_segment) + PAGE - 1) / PAGE };
-
-static unsigned char *image;
-static bool touched[PAGES]; /* pages that were seen to change; a full look now and then finds new ones */
-
-static size_t page_bytes(unsigned page) {
-    size_t rest = sizeof(struct fp_segment) - (size_t)page * PAGE;
-    return rest < PAGE ? rest : PAGE;
-}
-
-static unsigned char *page_at(void *memory, unsigned page) {
-    return (unsigned char *)memory + (size_t)page * PAGE;
-}
-
-static void keep_image(void) {
-    memcpy(image, segment, sizeof *segment);
-}
-
-static void restore_image(bool look_everywhere) {
-    for (unsigned page = 0; page < PAGES; page++) {
-        if (!look_everywhere && !touched[page])
-            continue;
-        if (memcmp(page_at(segment, page), page_at(image, page), page_bytes(page)) != 0) {
-            touched[page] = true;
-            memcpy(page_at(segment, page), page_at(image, page), page_bytes(page));
-        }
-    }
-}
-
 /* The entries of the range, all of which anybody may change. */
 static uint64_t entries_hash(void) {
     uint64_t hash = 1;
@@ -103,66 +73,6 @@ static uint64_t entries_hash(void) {
         }
     }
     return hash;
-}
-
-/* What a death left: the pages that it changed. */
-struct state {
-    uint64_t hash;
-    unsigned count;
-    struct page {
-        unsigned number;
-        unsigned char bytes[PAGE];
-    } * pages;
-};
-
-enum { MOST_STATES = 512 };
-static struct state states[MOST_STATES];
-static unsigned state_count;
-
-/* Process ids, start times and the clock differ each time, and mean the same. */
-static uint64_t same_for_all(uint64_t word, pid_t victim, uint32_t now) {
-    if ((word & 0x3fffff) == (uint64_t)victim && word >> 32 != 0)
-        return 1; /* an owner */
-    for (unsigned half = 0; half < 2; half++) {
-        uint32_t value = (uint32_t)(word >> (32 * half));
-        uint32_t same = (value & 0x3fffffff) == (uint32_t)victim ? (value & 0xc0000000) | 2
-                        : now - value < 60                       ? 3
-                                                                 : value;
-        word = (word & ~(UINT64_C(0xffffffff) << (32 * half))) | ((uint64_t)same << (32 * half));
-    }
-    return word;
-}
-
-static void keep_state(pid_t victim) {
-    uint64_t hash = 14695981039346656037u;
-    unsigned count = 0;
-    uint32_t now = (uint32_t)time(NULL);
-    static unsigned changed[PAGES];
-    for (unsigned page = 0; page < PAGES; page++) {
-        if (!touched[page] || memcmp(page_at(segment, page), page_at(image, page), page_bytes(page)) == 0)
-            continue;
-        changed[count++] = page;
-        for (size_t at = 0; at + 8 <= page_bytes(page); at += 8) {
-            uint64_t word;
-            memcpy(&word, page_at(segment, page) + at, 8);
-            hash = (hash ^ same_for_all(word, victim, now)) * 1099511628211u;
-            hash ^= hash >> 29;
-        }
-        hash = (hash ^ page) * 1099511628211u;
-    }
-    for (unsigned i = 0; i < state_count; i++)
-        if (states[i].hash == hash)
-            return;
-    if (count == 0)
-        return;
-    if (state_count == MOST_STATES)
-        die("more than %u states", MOST_STATES);
-    struct state *state = &states[state_count++];
-    *state = (struct state){hash, count, calloc(count, sizeof *state->pages)};
-    for (unsigned i = 0; i < count; i++) {
-        state->pages[i].number = changed[i];
-        memcpy(state->pages[i].bytes, page_at(segment, changed[i]), page_bytes(changed[i]));
-    }
 }
 
 /* Deeds. */
@@ -333,14 +243,14 @@ static bool kill_first_user(struct tally *tally, const struct scene *scene, cons
 static bool kill_at(struct tally *tally, const struct scene *scene, const struct walk *walk, unsigned instruction) {
     int64_t best = INT64_MAX;
     for (int tries = 0; tries < TRIES && best > LIMIT_US * slow; tries++) {
-        restore_image(tally->times % 64 < 2);
+        image_restore(tally->times % 64 < 2);
         pid_t pid = fork_victim(&scene->deed);
         bool there = step_to(pid, walk, instruction);
         step_kill(pid);
         if (!there)
             return false;
         if (scene->keep)
-            keep_state(pid);
+            image_note_state(pid);
         memset(&board->haul, 0, sizeof board->haul);
         reap(child(heir, (void *)(uintptr_t)&scene->deed));
         best = board->haul.first_us < best ? board->haul.first_us : best;
@@ -375,7 +285,7 @@ static void latecomer(void *ignored) {
 static bool stop_at(struct tally *tally, const struct scene *scene, const struct walk *walk, unsigned instruction) {
     int64_t waited = INT64_MAX, after = INT64_MAX, limit = LIMIT_US * slow;
     for (int tries = 0; tries < TRIES && (waited > limit || after > LIMIT_US * slow); tries++) {
-        restore_image(tally->times % 64 < 2);
+        image_restore(tally->times % 64 < 2);
         pid_t pid = fork_victim(&scene->deed);
         bool there = step_to(pid, walk, instruction);
         if (!there) {
@@ -645,38 +555,26 @@ static bool torment_again(const struct scene *scene) {
     struct tally tally = {.what = "  and again, on what each death left"};
     unsigned instructions = 0;
     again.keep = false;
-    unsigned char *sound = shared_memory(sizeof *segment);
-    memcpy(sound, image, sizeof *segment);
-    for (unsigned i = 0; i < state_count && (full || i < 4); i++) {
-        for (unsigned n = 0; n < states[i].count; n++) {
-            const struct page *page = &states[i].pages[n];
-            memcpy(page_at(image, page->number), page->bytes, page_bytes(page->number));
-        }
-        restore_image(true);
+    for (unsigned i = 0; i < image_states() && (full || i < 4); i++) {
+        image_begin_state(i);
         step_walk(fork_victim(&again.deed), &walk);
         instructions += walk.count;
         some_places(&tally, &again, &walk, full ? 500 : 2, kill_at);
         step_walk_free(&walk);
-        for (unsigned n = 0; n < states[i].count; n++) {
-            memcpy(page_at(image, states[i].pages[n].number), page_at(sound, states[i].pages[n].number),
-                   page_bytes(states[i].pages[n].number));
-        }
-        free(states[i].pages);
+        image_end_state(i);
     }
-    munmap(sound, sizeof *segment);
     if (tally.note[0] == 0)
-        note(&tally, "%u states, %u instructions", state_count, instructions);
-    state_count = 0;
+        note(&tally, "%u states, %u instructions", image_states(), instructions);
+    image_forget_states();
     return tally_print(&tally);
 }
 
 static bool play(const struct scene *scene, const unsigned char *pristine) {
     char what[80];
     memcpy(segment, pristine, sizeof *segment);
-    memset(touched, 0, sizeof touched);
     if (scene->before)
         scene->before();
-    keep_image();
+    image_keep();
     snprintf(what, sizeof what, "%s: %s", stopping ? "stopped" : "killed", scene->what);
     bool well = torment(scene, what, stopping ? 8 : 30);
     if (scene->keep && !stopping)
@@ -733,7 +631,7 @@ static void open_all(void) {
     step_inside = &board->inside;
     step_watched = entries_hash;
     segment = segment_map();
-    image = shared_memory(sizeof *segment); /* which a fork need not copy the page tables of */
+    image_of(segment);
     struct freeport_config config = {
         .tcp = getenv("FREEPORT_TCP"), .udp = getenv("FREEPORT_TCP"), .segment = getenv("FREEPORT_SEGMENT")};
     int error = freeport_open(&handle, &config);
