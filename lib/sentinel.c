@@ -6,7 +6,8 @@
  *   it has none: choose and claim -> nobody on any address? -> bind, reuse flags off -> record, pledge
  *
  * The lock makes one port of many binds of one sentinel at the same moment: under it the session's port is looked up,
- * and the claim of a new one is entered in the index.
+ * and the claim of a new one is entered in the index. Where it is not to be had, the index does: one claim of several
+ * comes to stand in it, and the others are given up.
  */
 #include "sentinel.h"
 
@@ -32,8 +33,9 @@ static uint16_t session_port(const struct fp_attempt *attempt, unsigned protocol
     return fp_index_find(attempt->fp->segment, &attempt->fp->session, protocol, attempt->bind->sentinel, &meaning);
 }
 
-static void enter(struct fp_attempt *attempt, unsigned protocol, uint16_t port) {
-    fp_index_add(attempt->fp->segment, &attempt->fp->session, protocol, attempt->bind->sentinel, port);
+/* Makes a port, whose entry is claimed for it, the session's. False where the session has got one meanwhile. */
+static bool enter(struct fp_attempt *attempt, unsigned protocol, uint16_t port) {
+    return fp_index_add(attempt->fp->segment, &attempt->fp->session, protocol, attempt->bind->sentinel, port) == port;
 }
 
 /* The number that the session's sentinel has in the other protocol, if it can be had in this one: claimed; or 0. */
@@ -60,8 +62,11 @@ static enum fp_choice choose(struct fp_attempt *attempt, uint16_t *port, bool *s
         *port = claim_twin(attempt);
     if (*port == 0)
         choice = fp_attempt_next(attempt, port);
-    if (!*session && choice == FP_CHOICE_CLAIMED)
-        enter(attempt, attempt->bind->protocol, *port);
+    if (*port != 0 && !*session && choice == FP_CHOICE_CLAIMED && !enter(attempt, attempt->bind->protocol, *port)) {
+        fp_attempt_give_up(attempt, *port, true, -EAGAIN);
+        *port = session_port(attempt, attempt->bind->protocol);
+        *session = true;
+    }
     fp_unlock(&locked);
     return choice;
 }
@@ -86,8 +91,10 @@ static bool seize(struct fp_attempt *attempt, uint16_t port) {
     struct fp_locked locked;
     fp_lock(attempt->fp->segment, &locked);
     bool seized = session_port(attempt, attempt->bind->protocol) == 0 && fp_attempt_claim(attempt, port);
-    if (seized)
-        enter(attempt, attempt->bind->protocol, port);
+    if (seized && !enter(attempt, attempt->bind->protocol, port)) {
+        fp_attempt_give_up(attempt, port, true, -EAGAIN);
+        seized = false;
+    }
     fp_unlock(&locked);
     return seized;
 }
@@ -104,7 +111,8 @@ static void pledge(struct fp_attempt *attempt, uint16_t port) {
     if (session_port(attempt, other) == 0 && !fp_hint(segment->taken[other], port) &&
         fp_entry_claim(segment, other, port, 0, attempt->self, meaning)) {
         fp_entry_record(segment, other, port, meaning, NULL);
-        enter(attempt, other, port);
+        if (!enter(attempt, other, port))
+            fp_entry_release(segment, other, port, attempt->self);
     }
     fp_unlock(&locked);
 }

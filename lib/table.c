@@ -225,22 +225,27 @@ static bool slot_live(const struct fp_segment *segment, uint64_t slot) {
     return false;
 }
 
-void fp_index_add(struct fp_segment *segment, const struct fp_text *session, unsigned protocol, uint16_t sentinel,
-                  uint16_t port) {
+uint16_t fp_index_add(struct fp_segment *segment, const struct fp_text *session, unsigned protocol, uint16_t sentinel,
+                      uint16_t port) {
     uint64_t hash = key_hash(session->hash, protocol, sentinel);
     for (unsigned distance = 0; distance < FP_INDEX_SLOTS; distance++) {
         _Atomic uint64_t *place = &segment->index[place_of(hash, distance)];
         uint64_t slot = atomic_load(place);
-        if (slot != 0 && tag_of(slot) != tag_of(hash) && slot_live(segment, slot))
+        fp_meaning ignored;
+        bool same = slot != 0 && tag_of(slot) == tag_of(hash);
+        if (same && entry_stands_for(segment, session, protocol, (uint16_t)slot, sentinel, &ignored))
+            return (uint16_t)slot;
+        if (slot != 0 && !same && slot_live(segment, slot))
             continue;
         /* The reach first: a reader that sees the slot has to be willing to go as far. */
         uint32_t reach = atomic_load(&segment->header.reach);
         while (reach < distance && !atomic_compare_exchange_weak(&segment->header.reach, &reach, distance)) {
         }
         if (atomic_compare_exchange_strong(place, &slot, tag_of(hash) | port))
-            return;
+            return port;
         distance--; /* somebody else's just now: look at this place again */
     }
+    return port;
 }
 
 uint16_t fp_sentinel_behind(const struct fp_segment *segment, const struct fp_text *session, unsigned protocol,

@@ -106,9 +106,12 @@ int fp_intern_session(struct fp_segment *segment, const struct fp_text *text, fp
 uint16_t fp_index_find(const struct fp_segment *segment, const struct fp_text *session, unsigned protocol,
                        uint16_t sentinel, fp_meaning *meaning);
 
-/* Points a sentinel of a session to a port whose entry says so already. */
-void fp_index_add(struct fp_segment *segment, const struct fp_text *session, unsigned protocol, uint16_t sentinel,
-                  uint16_t port);
+/*
+ * Points a sentinel of a session to a port whose entry says so already. Returns the port that it is pointed to: where
+ * another one was faster, which without the lock may be, that one's.
+ */
+uint16_t fp_index_add(struct fp_segment *segment, const struct fp_text *session, unsigned protocol, uint16_t sentinel,
+                      uint16_t port);
 
 /* The sentinel of that session for which a real port stands; 0 where it stands for none. */
 uint16_t fp_sentinel_behind(const struct fp_segment *segment, const struct fp_text *session, unsigned protocol,

@@ -303,13 +303,15 @@ enum { RACES = 100 };
 
 static void claim_for_the_session(uint16_t port) {
     assert_true(fp_entry_claim(fp->segment, FP_TCP_INDEX, port, 0, dead, meaning_here(FP_CLAIMED, 8080)));
-    fp_index_add(fp->segment, &fp->session, FP_TCP_INDEX, 8080, port);
+    assert_int_equal(fp_index_add(fp->segment, &fp->session, FP_TCP_INDEX, 8080, port), port);
 }
 
-/* Somebody was faster, died at it, and the port is a stranger's: each time another. */
+/* Somebody was faster to find the port a stranger's, claimed another, and died at it; that is a stranger's, too. */
 static int bind_and_lose(int fd, const struct sockaddr *address, socklen_t length) {
     if (address->sa_family != AF_INET || races == RACES)
         return real_calls.bind(fd, address, length);
+    atomic_store(&fp_entry_at(fp->segment, FP_TCP_INDEX, fp_address_port(address))->meaning,
+                 fp_meaning_of(FP_BUSY, 0, 0, 0));
     claim_for_the_session((uint16_t)(30000 + ++races));
     errno = EADDRINUSE;
     return -1;

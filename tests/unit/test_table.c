@@ -265,6 +265,22 @@ static void a_sentinel_is_found_in_its_session_and_protocol_alone(void **state) 
     assert_int_equal(find(TCP, "b", 8080), 30001);
 }
 
+static void of_two_ports_for_one_sentinel_the_first_one_stands(void **state) {
+    (void)state;
+    struct fp_text a = text_of("a");
+    fp_meaning meaning = fp_meaning_of(FP_CLAIMED, 8080, 0, (unsigned)intern("a"));
+    fp_entry_take(segment, TCP, 30000, self, meaning);
+    fp_entry_take(segment, TCP, 30001, alive, meaning);
+    assert_int_equal(fp_index_add(segment, &a, TCP, 8080, 30001), 30001);
+    assert_int_equal(fp_index_add(segment, &a, TCP, 8080, 30000), 30001);
+    assert_int_equal(fp_index_add(segment, &a, TCP, 8080, 30001), 30001);
+    assert_int_equal(find(TCP, "a", 8080), 30001);
+    /* Until it stands for the sentinel no more. */
+    fp_entry_release(segment, TCP, 30001, alive);
+    assert_int_equal(fp_index_add(segment, &a, TCP, 8080, 30000), 30000);
+    assert_int_equal(find(TCP, "a", 8080), 30000);
+}
+
 static void the_way_back_leads_from_the_port_to_the_sentinel(void **state) {
     (void)state;
     struct fp_text a = text_of("a"), b = text_of("b");
@@ -562,6 +578,7 @@ int main(void) {
         TEST(every_slot_can_be_had_and_those_without_an_entry_are_reclaimed),
         TEST(a_table_whose_every_slot_is_in_use_says_so_and_harms_nobody),
         TEST(a_sentinel_is_found_in_its_session_and_protocol_alone),
+        TEST(of_two_ports_for_one_sentinel_the_first_one_stands),
         TEST(the_way_back_leads_from_the_port_to_the_sentinel),
         TEST(every_sentinel_of_one_session_leads_to_its_port),
         TEST(a_slot_whose_entry_went_on_leads_nowhere),
