@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
@@ -55,14 +56,21 @@ int fp_socket_protocol(const struct fp_calls *calls, int fd, struct sockaddr_sto
     return fp_inet_protocol(fd);
 }
 
-int fp_unbound_protocol(const struct fp_calls *calls, int fd) {
-    /* Nothing but TCP has an answer here, over whichever family; MPTCP, in most kernels, has none either. */
+/* Nothing but TCP has an answer here, over whichever family; MPTCP, in most kernels, has none either. */
+static bool is_tcp(int fd) {
     int value;
     socklen_t length = sizeof value;
-    if (getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &length) == 0)
+    return getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &length) == 0;
+}
+
+int fp_unbound_protocol(const struct fp_calls *calls, int fd) {
+    /* Which question comes first is a guess: who binds UDP sockets to port 0, a resolver, binds one after the other. */
+    static atomic_bool others;
+    if (!atomic_load_explicit(&others, memory_order_relaxed) && is_tcp(fd))
         return FP_TCP_INDEX;
     struct sockaddr_storage name;
     int protocol = fp_socket_protocol(calls, fd, &name);
+    atomic_store_explicit(&others, protocol != FP_TCP_INDEX, memory_order_relaxed);
     return protocol >= 0 && fp_address_port((struct sockaddr *)&name) != 0 ? -EINVAL : protocol;
 }
 

@@ -235,6 +235,25 @@ kernel_would_share() {
     run -0 --separate-stderr fpsock tcp4 bind 127.0.0.1 0 bind 127.0.0.1 0
     got ok EINVAL
     assert_equal "$stderr" ""
+    # Whichever protocol was bound before it.
+    configure FREEPORT_UDP="${range%-*}"
+    run -0 --separate-stderr fpsock udp4 bind 127.0.0.1 0 tcp4 bind 127.0.0.1 0 bind 127.0.0.1 0 use 0 bind 127.0.0.1 0
+    got ok ok EINVAL EINVAL
+    assert_equal "$stderr" ""
+}
+
+@test "TCP, MPTCP and UDP by turns: each of its own range" {
+    tcp=$(own_range)
+    udp=$(own_range)
+    configure FREEPORT_TCP="$tcp" FREEPORT_UDP="$udp"
+    words=() expected=()
+    for n in 0 1 2 3; do
+        words+=(tcp4 bind 127.0.0.1 0 name udp4 bind 127.0.0.1 0 name udp6 bind ::1 0 name mptcp4 bind 127.0.0.1 0 name)
+        expected+=(ok "127.0.0.1 $(range_port "$tcp" $((2 * n)))" ok "127.0.0.1 $(range_port "$udp" $((2 * n)))"
+            ok "::1 $(range_port "$udp" $((2 * n + 1)))" ok "127.0.0.1 $(range_port "$tcp" $((2 * n + 1)))")
+    done
+    run -0 fpsock "${words[@]}"
+    got "${expected[@]}"
 }
 
 @test "a port that its process has bound by its number on another address is not assigned again" {
