@@ -50,13 +50,23 @@ freeport_setup() {
 
 freeport_teardown() {
     end_background
+    local wrong=
+    wait_for 5 nobody_is_left || wrong="left behind, and with them their ports: $(left_behind | xargs ps -o pid,args -p)"
     # Whoever cleans up in /dev/shm meanwhile splits a session in two: what is started later finds nothing.
     [[ -e /dev/shm${TEST_SEGMENT:-} ]] || echo "--- no segment /dev/shm$TEST_SEGMENT at the end"
     rm -f "/dev/shm${TEST_SEGMENT:-/freeport-test-none}"*
     free_ranges
     show_files # bats shows it where the test failed, and only there
-    if grep -qsE 'Sanitizer: |runtime error: ' "$BATS_TEST_TMPDIR"/*.log; then fail "a sanitizer found something"; fi
+    if grep -qsE 'Sanitizer: |runtime error: ' "$BATS_TEST_TMPDIR"/*.log; then wrong="a sanitizer found something"; fi
+    [[ -z $wrong ]] || fail "$wrong"
 }
+
+# left_behind: the processes that were started with this test's segment, and are there still.
+left_behind() (
+    unset FREEPORT_SEGMENT
+    grep -lzxF "FREEPORT_SEGMENT=$TEST_SEGMENT" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3
+)
+nobody_is_left() { [[ -z $(left_behind) ]]; }
 
 # configure NAME=VALUE...: for all processes that the test starts from here on.
 configure() { export "${@?}"; }

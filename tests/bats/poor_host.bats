@@ -34,16 +34,29 @@ needs_root() { ((UID == 0)) || cannot "needs root"; }
 
 # in_world OPTION... SHELL -- WORD...: with namespaces of its own (unshare's options), as the shell command furnishes them.
 in_world() {
+    read_world "$@"
+    shim_last "${world[@]}" -- "${words[@]}"
+}
+
+# in_world_to_stay NAME OPTION... SHELL -- WORD...: the same in the background, until the test ends.
+in_world_to_stay() {
+    read_world "${@:2}"
+    background "$1" "${world[@]}" env LD_PRELOAD="$(preload)" ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}" "$FPSOCK" \
+        "${words[@]}" stay
+}
+
+# The command that leads to such a world, and the words that are said there.
+read_world() {
     local options=(--mount)
     while [[ $1 == --* ]]; do
         options+=("$1")
         shift
     done
     local furnish=$1
-    shift 2
+    words=("${@:3}")
     ((UID == 0)) || options+=(--map-root-user)
     unshare "${options[@]}" true 2>/dev/null || cannot "no namespaces: unshare ${options[*]}"
-    shim_last unshare "${options[@]}" sh -c "$furnish"' && exec "$@"' sh -- "$@"
+    world=(unshare "${options[@]}" sh -c "$furnish"' && exec "$@"' sh)
 }
 
 # filtered RULES -- WORD...: under a filter of system calls from the start.
@@ -321,19 +334,19 @@ OWN_PIDS=(--pid --fork --kill-child)
 @test "pid namespaces that share a segment: the same process id twice is two owners" {
     ((UID == 0)) || OWN_PIDS+=(--user)
     configure FREEPORT_SOCKNAME=real
+    worlds=()
     for n in 1 2 3; do
-        mkfifo "$BATS_TEST_TMPDIR/hold.$n"
-        FREEPORT_SESSION=$n in_world "${OWN_PIDS[@]}" 'mount -t proc proc /proc' -- tcp4 bind 127.0.0.1 0 name \
-            tcp4 bind 127.0.0.1 8080 name sh 'echo "pid $PPID"' hold \
-            <>"$BATS_TEST_TMPDIR/hold.$n" >"$BATS_TEST_TMPDIR/$n.log" &
-        end_later $!
-        wait_lines "$BATS_TEST_TMPDIR/$n.log" 6
+        FREEPORT_SESSION=$n in_world_to_stay "$n" "${OWN_PIDS[@]}" 'mount -t proc proc /proc' -- \
+            tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 8080 name sh 'echo "pid $PPID"'
+        worlds+=("$BACKGROUND_PID")
+        is_there "$n"
         run -0 cat "$BATS_TEST_TMPDIR/$n.log"
-        got ok "127.0.0.1 $(port $((2 * n - 2)))" ok "127.0.0.1 $(port $((2 * n - 1)))" "pid 1" hold
+        got ok "127.0.0.1 $(port $((2 * n - 2)))" ok "127.0.0.1 $(port $((2 * n - 1)))" "pid 1" stay
     done
     # All three are there, in one table, for one who sees their ids and for one who does not.
     FREEPORT_SESSION=2 run -0 fpsock tcp4 bind 127.0.0.1 8080 tcp4 bind 127.0.0.2 8080 name tcp4 bind 127.0.0.1 0 name
     got EADDRINUSE ok "127.0.0.2 $(port 3)" ok "127.0.0.1 $(port 6)"
+    kill -KILL "${worlds[@]}" # unshare ignores SIGTERM, and so does the first process of a namespace
 }
 
 @test "pid namespaces that come and go in one small range: none of their ports is lost" {
