@@ -24,10 +24,6 @@ static struct {
     size_t used;
 } ours;
 
-static bool is_ours(const char *entry) {
-    return (uintptr_t)entry - (uintptr_t)ours.text < sizeof ours.text;
-}
-
 /* Where the variable stands in the list, or where its end is. */
 static char **find(char **at, const char *variable, size_t length) {
     while (*at && (strncmp(*at, variable, length) != 0 || (*at)[length] != '='))
@@ -54,28 +50,39 @@ static bool own_list(void) {
     return true;
 }
 
-/* At its place, or at the end (behind the last one, the list has zeroes): there, one of the kernel's changes with it.
- */
-static void put(char **place, char *entry) {
-    bool last = !place[0] || !place[1];
-    char **own = place;
-    *place = entry;
-    while (last && own > ours.list && is_ours(*own))
+/* What the kernel has laid out stands above all that the program has pushed since; what was allocated does not. */
+static bool is_kernels(const char *entry) {
+    return (uintptr_t)entry > (uintptr_t)__builtin_frame_address(0);
+}
+
+/* The last one changes places with the nearest of the kernel's. */
+static void end_with_kernels(char **first) {
+    char **last = first;
+    while (last[0] && last[1])
+        last++;
+    char **own = last;
+    while (own > first && !is_kernels(*own))
         own--;
-    char *found = *own;
-    *own = *place;
-    *place = found;
+    char *entry = *own;
+    *own = *last;
+    *last = entry;
+}
+
+/* Where our own list, or its text, has no room. */
+static void set_allocated(const char *variable, const char *value) {
+    if (setenv(variable, value, 1) == 0)
+        end_with_kernels(environ);
 }
 
 void fp_hand_down(const char *variable, const char *value) {
     size_t name_length = strlen(variable), value_length = strlen(value);
     if (name_length + value_length + 2 > sizeof ours.text - ours.used || !own_list()) {
-        setenv(variable, value, 1);
+        set_allocated(variable, value);
         return;
     }
     char **place = find(ours.list, variable, name_length);
     if (place == ours.list + MOST_VARIABLES) {
-        setenv(variable, value, 1);
+        set_allocated(variable, value);
         return;
     }
     char *entry = ours.text + ours.used, *end = append(entry, variable, name_length);
@@ -83,5 +90,6 @@ void fp_hand_down(const char *variable, const char *value) {
     end = append(end, value, value_length);
     *end++ = 0;
     ours.used = (size_t)(end - ours.text);
-    put(place, entry);
+    *place = entry; /* behind the last one, the list has zeroes */
+    end_with_kernels(ours.list);
 }

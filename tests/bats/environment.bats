@@ -234,8 +234,11 @@ subprocess.run(["env"], check=True)
 }
 
 @test "a daemon that clears its arguments up to the end of its last variable clears nothing of ours" {
+    long=$(printf 'd%.0s' {1..200})
+    mkdir -p "$BATS_TEST_TMPDIR/$long/$long/$long/$long"
+    cd "$BATS_TEST_TMPDIR/$long/$long/$long/$long"
     for variables in "FREEPORT_REPORT=$BATS_TEST_TMPDIR/report" "LAST=x FREEPORT_REPORT=relative" "ONE=1 TWO=2" \
-        "FREEPORT_SESSION=given LAST=x"; do
+        "FREEPORT_SESSION=given LAST=x" "$(seq -s ' ' -f 'MORE_%g=x' 500)"; do
         # shellcheck disable=SC2086
         run -0 --separate-stderr env -i ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(preload)" FREEPORT_TCP="$range" \
             FREEPORT_SEGMENT="$FREEPORT_SEGMENT" $variables "$FREEPORT_PROGRAMS/fptitle"
