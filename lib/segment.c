@@ -261,7 +261,8 @@ static int open_existing(const char *path, const struct fp_segment_request *requ
         return open_error(error);
     }
     int error = -EPROTO;
-    if (fstat(fd, &st) == 0) {
+    /* As fstat(), but for the path, which in glibc stands in a page that may not be there yet. */
+    if (fstatat(fd, "", &st, AT_EMPTY_PATH) == 0) {
         facts->owner = st.st_uid;
         facts->mode = st.st_mode & 07777;
         if (!trusted(request, st.st_uid)) {

@@ -14,9 +14,10 @@ static struct {
     ino_t inode;
 } standard_error;
 
+/* Not by fstat(): glibc's has the kernel read an empty path of libc's own, in a page that may not be there yet. */
 void fp_log_start(void) {
     struct stat st;
-    if (fstat(STDERR_FILENO, &st) == 0) {
+    if (fstatat(STDERR_FILENO, "", &st, AT_EMPTY_PATH) == 0) {
         standard_error.device = st.st_dev;
         standard_error.inode = st.st_ino;
     }
