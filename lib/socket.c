@@ -174,7 +174,7 @@ int fp_probe(const struct fp_calls *calls, unsigned protocol, uint16_t port) {
         /* One socket for both families: a dual-stack wildcard is at odds with whoever holds the port anywhere. */
         int off = 0;
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-        struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = in6addr_any};
+        struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_ANY_INIT};
         int error = bind_and_close(calls, fd, &any, sizeof any);
         if (error != -EADDRNOTAVAIL)
             return error;

@@ -16,6 +16,15 @@ struct fp_guest fp_guest;
 #define PREFIX "FREEPORT_"
 enum { PREFIX_LENGTH = sizeof PREFIX - 1 };
 
+/* By no function of libc's: the dynamic linker would have to find it first, which takes longer than the whole look. */
+static bool begins(const char *text, const char *prefix) {
+    while (*prefix && *text == *prefix) {
+        text++;
+        prefix++;
+    }
+    return !*prefix;
+}
+
 /*
  * The variables of ours that the environment has, by one look at it: there may be hundreds of others, and nearly every
  * program starts without a bind ahead of it.
@@ -31,7 +40,7 @@ static void find_variables(struct variables *variables) {
     if (!secure_getenv("FREEPORT_TCP") && !secure_getenv("FREEPORT_UDP"))
         return;
     for (char **at = environ; *at && variables->count < sizeof variables->found / sizeof variables->found[0]; at++)
-        if (**at == 'F' && strncmp(*at, PREFIX, PREFIX_LENGTH) == 0)
+        if (begins(*at, PREFIX))
             variables->found[variables->count++] = *at;
 }
 
