@@ -51,7 +51,7 @@ freeport_setup() {
 freeport_teardown() {
     end_background
     local wrong=
-    wait_for 5 nobody_is_left || wrong="left behind, and with them their ports: $(left_behind | xargs ps -o pid,args -p)"
+    wait_for "$PATIENCE" nobody_is_left || wrong="left behind, and with them their ports: $(left_behind | xargs ps -o pid,args -p)"
     # Whoever cleans up in /dev/shm meanwhile splits a session in two: what is started later finds nothing.
     [[ -e /dev/shm${TEST_SEGMENT:-} ]] || echo "--- no segment /dev/shm$TEST_SEGMENT at the end"
     rm -f "/dev/shm${TEST_SEGMENT:-/freeport-test-none}"*
