@@ -208,6 +208,32 @@ static int bind_again(struct fp_attempt *attempt, uint16_t port, fp_owner owner,
     return error;
 }
 
+/*
+ * Whoever claimed the port is there, and takes too long: stopped maybe, before its bind or behind it. Bound as the
+ * program has it, and the claim is ours from before that on: a claimant who finds the port busy then is not to give up
+ * what has become the session's.
+ */
+static int bind_beside_claim(struct fp_attempt *attempt, uint16_t port, fp_owner owner, fp_meaning meaning) {
+    struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, port);
+    fp_meaning expected = meaning, claim = fp_with_serial(meaning, attempt->search.serial);
+    if (!atomic_compare_exchange_strong(&entry->meaning, &expected, claim))
+        return -EAGAIN;
+    /* Killed here: a claim still, of whoever made it first. */
+    int error = fp_attempt_bind(attempt, port);
+    if (error == 0) {
+        attempt->meaning = claim;
+        atomic_store(&entry->owner, attempt->self);
+        fp_attempt_record(attempt, port);
+        return 0;
+    }
+    if (error == -EADDRINUSE && stranger_holds(attempt, port, owner)) {
+        forget(attempt, port, owner);
+        return -EAGAIN;
+    }
+    atomic_compare_exchange_strong(&entry->meaning, &claim, meaning);
+    return error;
+}
+
 /* Whether a bind of its own flags may succeed beside a stranger, who came when whoever had the port had closed it. */
 static bool may_join(const struct fp_bind *bind) {
     struct fp_reuse reuse;
@@ -224,8 +250,8 @@ static int bind_session(struct fp_attempt *attempt, uint16_t port) {
     if (!fp_is_sentinel(meaning) || fp_requested(meaning) != attempt->bind->sentinel)
         return -EAGAIN;
     bool gone = fp_owner_gone(owner);
-    if (fp_state(meaning) == FP_CLAIMED && !gone && settled(attempt, port, owner, meaning))
-        return -EAGAIN;
+    if (fp_state(meaning) == FP_CLAIMED && !gone)
+        return settled(attempt, port, owner, meaning) ? -EAGAIN : bind_beside_claim(attempt, port, owner, meaning);
     if (gone || fp_is_kept(meaning) || (fp_state(meaning) == FP_BOUND && may_join(attempt->bind)))
         return bind_again(attempt, port, owner, meaning);
     int error = fp_attempt_bind(attempt, port);
