@@ -189,7 +189,6 @@ static int bind_again(struct fp_attempt *attempt, uint16_t port, fp_owner owner,
         return -EAGAIN;
     if (fp_state(meaning) != FP_CLAIMED && !atomic_compare_exchange_strong(&entry->meaning, &expected, claim))
         return -EAGAIN;
-    attempt->meaning = claim;
     int error = fp_attempt_bind_alone(attempt, port);
     if (error == -EADDRINUSE) {
         bool never_had = fp_state(meaning) == FP_CLAIMED && !(meaning & FP_HAD);
@@ -200,6 +199,7 @@ static int bind_again(struct fp_attempt *attempt, uint16_t port, fp_owner owner,
         error = fp_attempt_bind(attempt, port);
     }
     if (error == 0) {
+        attempt->meaning = claim; /* and not before: the next port that is claimed was never had */
         fp_attempt_record(attempt, port);
     } else {
         atomic_store(&entry->meaning, fp_with_state(meaning, FP_BOUND));

@@ -356,6 +356,36 @@ static void a_port_for_a_sentinel_is_found_where_the_sessions_own_was_given_up_h
     end(other);
 }
 
+static fp_meaning claimed; /* what the second port's entry said while it was bound */
+
+static int bind_and_look(int fd, const struct sockaddr *address, socklen_t length) {
+    if (address->sa_family == AF_INET && fp_address_port(address) == 30001)
+        claimed = fp_entry_meaning(fp->segment, FP_TCP_INDEX, 30001);
+    return real_calls.bind(fd, address, length);
+}
+
+/* Where its claimant dies, it is to be given up like any other that was never had. */
+static void a_port_in_place_of_one_that_a_stranger_took_counts_as_never_had(void **state) {
+    (void)state;
+    unsigned ignored;
+    uint16_t port = 0;
+    fp = open_with("30000-30001", NULL, "a");
+    close(bind_fresh(fp, SOCK_STREAM, 8080, &port));
+    assert_int_equal(port, 30000);
+    pid_t other = stay(be_a_stranger, &ignored);
+    real_calls = fp->calls;
+    fp->calls.bind = bind_and_look;
+    struct sockaddr_in address = address4("127.0.0.1", 8080);
+    int fd = new_socket(AF_INET, SOCK_STREAM);
+    set_flag(fd, SO_REUSEPORT, 1); /* it might join whoever is there, which is looked at therefore */
+    assert_int_equal(freeport_bind(fp, fd, (struct sockaddr *)&address, sizeof address, 1000, &port), 0);
+    assert_int_equal(port, 30001);
+    assert_int_equal(fp_state(claimed), FP_CLAIMED);
+    assert_false(claimed & FP_HAD);
+    close(fd);
+    end(other);
+}
+
 static void the_other_protocol_gets_the_same_number(void **state) {
     (void)state;
     fp = open_with("30000-30010", "30005-30020", "a");
@@ -412,6 +442,7 @@ int main(void) {
         TEST(what_a_dead_process_claimed_and_never_had_is_given_up_where_it_is_busy),
         TEST(a_bind_of_a_sentinel_may_lose_many_races),
         TEST(a_port_for_a_sentinel_is_found_where_the_sessions_own_was_given_up_half_way),
+        TEST(a_port_in_place_of_one_that_a_stranger_took_counts_as_never_had),
         TEST(the_other_protocol_gets_the_same_number),
         TEST(lookup_finds_the_port_behind_a_sentinel),
     };
