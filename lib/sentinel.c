@@ -172,26 +172,27 @@ static bool stranger_holds(struct fp_attempt *attempt, uint16_t port, fp_owner o
 
 /*
  * The session has the port, and nobody who is there holds it by the table: a server that ended, or the other protocol's
- * half. Or somebody may, and the program's flags would let it join whoever it is. It is bound as if it were fresh,
- * since a stranger may have come; where that fails because of one of our own (a worker, a daemon's child, a connection
- * in TIME_WAIT), the program's own flags decide. A port that was only claimed, by one who died at it, is given up where
- * it is busy: it never was the session's.
+ * half. Or somebody may, and the program's flags would let it join whoever it is. Or somebody has claimed it (`stuck`)
+ * and takes too long: stopped maybe, before its bind or behind it. It is bound as if it were fresh, since a stranger
+ * may have come; where that fails because of one of our own (a worker, a daemon's child, a connection in TIME_WAIT),
+ * the program's own flags decide. A port that was only claimed, by one who died at it, is given up where it is busy: it
+ * never was the session's.
  */
-static int bind_again(struct fp_attempt *attempt, uint16_t port, fp_owner owner, fp_meaning meaning) {
+static int bind_again(struct fp_attempt *attempt, uint16_t port, fp_owner owner, fp_meaning meaning, bool stuck) {
     struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, port);
     fp_meaning expected = meaning, claim = fp_with_state(fp_with_serial(meaning, attempt->search.serial), FP_CLAIMED);
+    fp_owner was = owner;
     /*
      * The owner first: a claim always names who makes it. Killed before the claim: the sentinel's, of one who is gone,
-     * though its server may be there; the kernel tells. The claim of one who died at it is gone on with by whoever
-     * becomes its owner. Of two threads of one process, which are one owner, the claim is one's alone.
+     * though its server may be there; the kernel tells. Of two threads of one process, which are one owner, the claim
+     * is one's alone. And one who is stuck, and finds the port busy when it goes on, gives up no claim but its own.
      */
-    if (!atomic_compare_exchange_strong(&entry->owner, &owner, attempt->self))
-        return -EAGAIN;
-    if (fp_state(meaning) != FP_CLAIMED && !atomic_compare_exchange_strong(&entry->meaning, &expected, claim))
+    if (!atomic_compare_exchange_strong(&entry->owner, &was, attempt->self) ||
+        !atomic_compare_exchange_strong(&entry->meaning, &expected, claim))
         return -EAGAIN;
     int error = fp_attempt_bind_alone(attempt, port);
     if (error == -EADDRINUSE) {
-        bool never_had = fp_state(meaning) == FP_CLAIMED && !(meaning & FP_HAD);
+        bool never_had = fp_state(meaning) == FP_CLAIMED && !(meaning & FP_HAD) && !stuck;
         if (never_had || stranger_holds(attempt, port, owner)) {
             forget(attempt, port, attempt->self);
             return -EAGAIN;
@@ -202,35 +203,9 @@ static int bind_again(struct fp_attempt *attempt, uint16_t port, fp_owner owner,
         attempt->meaning = claim; /* and not before: the next port that is claimed was never had */
         fp_attempt_record(attempt, port);
     } else {
-        atomic_store(&entry->meaning, fp_with_state(meaning, FP_BOUND));
+        atomic_compare_exchange_strong(&entry->meaning, &claim, stuck ? meaning : fp_with_state(meaning, FP_BOUND));
         atomic_store(&entry->owner, owner);
     }
-    return error;
-}
-
-/*
- * Whoever claimed the port is there, and takes too long: stopped maybe, before its bind or behind it. Bound as the
- * program has it, and the claim is ours from before that on: a claimant who finds the port busy then is not to give up
- * what has become the session's.
- */
-static int bind_beside_claim(struct fp_attempt *attempt, uint16_t port, fp_owner owner, fp_meaning meaning) {
-    struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, port);
-    fp_meaning expected = meaning, claim = fp_with_serial(meaning, attempt->search.serial);
-    if (!atomic_compare_exchange_strong(&entry->meaning, &expected, claim))
-        return -EAGAIN;
-    /* Killed here: a claim still, of whoever made it first. */
-    int error = fp_attempt_bind(attempt, port);
-    if (error == 0) {
-        attempt->meaning = claim;
-        atomic_store(&entry->owner, attempt->self);
-        fp_attempt_record(attempt, port);
-        return 0;
-    }
-    if (error == -EADDRINUSE && stranger_holds(attempt, port, owner)) {
-        forget(attempt, port, owner);
-        return -EAGAIN;
-    }
-    atomic_compare_exchange_strong(&entry->meaning, &claim, meaning);
     return error;
 }
 
@@ -251,9 +226,9 @@ static int bind_session(struct fp_attempt *attempt, uint16_t port) {
         return -EAGAIN;
     bool gone = fp_owner_gone(owner);
     if (fp_state(meaning) == FP_CLAIMED && !gone)
-        return settled(attempt, port, owner, meaning) ? -EAGAIN : bind_beside_claim(attempt, port, owner, meaning);
+        return settled(attempt, port, owner, meaning) ? -EAGAIN : bind_again(attempt, port, owner, meaning, true);
     if (gone || fp_is_kept(meaning) || (fp_state(meaning) == FP_BOUND && may_join(attempt->bind)))
-        return bind_again(attempt, port, owner, meaning);
+        return bind_again(attempt, port, owner, meaning, false);
     int error = fp_attempt_bind(attempt, port);
     if (error == -EADDRINUSE && stranger_holds(attempt, port, owner)) {
         forget(attempt, port, owner);
