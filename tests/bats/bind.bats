@@ -243,6 +243,8 @@ kernel_would_share() {
 }
 
 @test "TCP, MPTCP and UDP by turns: each of its own range" {
+    run -0 fpsock mptcp4 bind 127.0.0.1 0
+    if [[ $output == EPROTONOSUPPORT* ]]; then skip "a kernel without MPTCP"; fi
     tcp=$(own_range)
     udp=$(own_range)
     configure FREEPORT_TCP="$tcp" FREEPORT_UDP="$udp"
