@@ -6,31 +6,12 @@
  * The one that is stopped is a process that shares this one's memory, and so counts as this process (owner.h), as a
  * thread does; but it can be traced by its parent. It shares errno, too, which is kept for it.
  */
-#include "assign.h"
-#include "freeport.h"
-#include "own_network.h"
+#include "own_handle.h"
 
-/* cmocka.h wants these before it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <arpa/inet.h>
-#include <cmocka.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/ptrace.h>
-#include <sys/wait.h>
 
 enum { FIRST_PORT = 30000, PORTS = 2, STACK = 256 * 1024, MOST_INSTRUCTIONS = 8192, BETWEEN = 64 };
-
-static char segment_name[64], segment_path[80];
-static struct freeport *fp;
 
 /* What a thread was given. */
 struct taken {
@@ -38,7 +19,7 @@ struct taken {
     uint16_t port;
 };
 
-static void get(struct taken *taken) {
+static void get_one(struct taken *taken) {
     taken->error = freeport_get(fp, FREEPORT_TCP, 0, &taken->port);
 }
 
@@ -46,20 +27,19 @@ static void give_back(struct taken *taken) {
     assert_int_equal(freeport_release(fp, FREEPORT_TCP, taken->port), 0);
 }
 
-static void bind_any(struct taken *taken) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    taken->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+static void bind_one(struct taken *taken, uint16_t requested) {
+    struct sockaddr_in address = address4("127.0.0.1", requested);
+    taken->fd = new_socket(AF_INET, SOCK_STREAM);
+    set_flag(taken->fd, SO_REUSEPORT, requested != 0); /* as one of a server's workers */
     taken->error = freeport_bind(fp, taken->fd, (struct sockaddr *)&address, sizeof address, 0, &taken->port);
 }
 
-/* As one of a server's workers. */
+static void bind_any(struct taken *taken) {
+    bind_one(taken, 0);
+}
+
 static void bind_sentinel(struct taken *taken) {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons(8080), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int on = 1;
-    taken->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    setsockopt(taken->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    taken->error = freeport_bind(fp, taken->fd, (struct sockaddr *)&address, sizeof address, 0, &taken->port);
+    bind_one(taken, 8080);
 }
 
 static void close_worker(struct taken *taken) {
@@ -67,9 +47,18 @@ static void close_worker(struct taken *taken) {
 }
 
 static void close_bound(struct taken *taken) {
-    assert_int_equal(close(taken->fd), 0);
-    assert_int_equal(freeport_release(fp, FREEPORT_TCP, taken->port), 0);
+    close_worker(taken);
+    give_back(taken);
 }
+
+/* Comes and goes: has none in the end. */
+static void get_and_give_back(struct taken *taken) {
+    get_one(taken);
+    give_back(taken);
+    taken->port = 0;
+}
+
+static void get_another(struct taken *taken);
 
 /* One way to be given a port, and how it is undone. */
 struct deed {
@@ -78,8 +67,9 @@ struct deed {
     bool shared; /* all of one session have one port */
 };
 
-static const struct deed getting = {get, give_back, false}, binding = {bind_any, close_bound, false},
-                         binding_sentinel = {bind_sentinel, close_worker, true};
+static const struct deed getting = {get_one, give_back, false}, binding = {bind_any, close_bound, false},
+                         binding_sentinel = {bind_sentinel, close_worker, true},
+                         passing = {get_and_give_back, get_another, false};
 
 /* The thread that is stopped. */
 static struct {
@@ -88,6 +78,14 @@ static struct {
     atomic_bool inside;
     _Alignas(16) char stack[STACK];
 } stopped;
+
+/* What the one has that was stopped is nobody else's. */
+static void get_another(struct taken *taken) {
+    get_one(taken);
+    assert_int_equal(taken->error, 0);
+    assert_int_not_equal(taken->port, stopped.taken.port);
+    give_back(taken);
+}
 
 static int run_stopped(void *unused) {
     (void)unused;
@@ -182,15 +180,18 @@ static void meanwhile(const struct deed *first, const struct deed *second, unsig
     if (stopped.taken.error != 0 || taken.error != 0 || (stopped.taken.port == taken.port) != shared)
         fail_msg("after %u instructions: port %u (%s) and port %u (%s)", instructions, stopped.taken.port,
                  freeport_strerror(stopped.taken.error), taken.port, freeport_strerror(taken.error));
-    first->undo(&stopped.taken);
     second->undo(&taken);
+    first->undo(&stopped.taken);
 }
 
 /* Each time from the same table on: that takes the same way, instruction by instruction. */
 static void each_has_its_own(const struct deed *first, const struct deed *second) {
+    fp = open_with("30000-30001", NULL, "one");
     static bool worth[MOST_INSTRUCTIONS];
     static struct fp_segment before;
     struct taken taken;
+    get_one(&taken); /* makes the labels of name and session */
+    give_back(&taken);
     memcpy(&before, fp->segment, sizeof before);
     first->take(&taken); /* what the dynamic linker does at a first call is none of it */
     first->undo(&taken);
@@ -204,68 +205,59 @@ static void each_has_its_own(const struct deed *first, const struct deed *second
     }
 }
 
-static void test_get_while_getting(void **state) {
+static void a_get_meanwhile_gets_another_than_a_get(void **state) {
     (void)state;
     each_has_its_own(&getting, &getting);
 }
 
-static void test_bind_while_getting(void **state) {
+static void a_bind_meanwhile_gets_another_than_a_get(void **state) {
     (void)state;
     each_has_its_own(&getting, &binding);
 }
 
-static void test_get_while_binding(void **state) {
+static void a_get_meanwhile_gets_another_than_a_bind(void **state) {
     (void)state;
     each_has_its_own(&binding, &getting);
 }
 
-static void test_bind_while_binding(void **state) {
+static void a_bind_meanwhile_gets_another_than_a_bind(void **state) {
     (void)state;
     each_has_its_own(&binding, &binding);
 }
 
+static void one_who_comes_and_goes_meanwhile_leaves_the_port_to_a_get(void **state) {
+    (void)state;
+    each_has_its_own(&getting, &passing);
+}
+
 /* Whoever is stopped with the lock counts as the one who comes for it: that one goes on without. */
-static void test_bind_of_a_sentinel_while_binding_it(void **state) {
+static void a_bind_of_the_sentinel_meanwhile_gets_the_same(void **state) {
     (void)state;
     each_has_its_own(&binding_sentinel, &binding_sentinel);
 }
 
-static void test_get_while_binding_a_sentinel(void **state) {
+static void a_get_meanwhile_gets_another_than_a_sentinels_bind(void **state) {
     (void)state;
     each_has_its_own(&binding_sentinel, &getting);
 }
 
-static void test_bind_of_a_sentinel_while_getting(void **state) {
+static void a_bind_of_a_sentinel_meanwhile_gets_another_than_a_get(void **state) {
     (void)state;
     each_has_its_own(&getting, &binding_sentinel);
 }
 
-static int open_it(void **state) {
-    (void)state;
-    struct freeport_config config = {.tcp = "30000-30001", .session = "one", .segment = segment_name};
-    unlink(segment_path);
-    return freeport_open(&fp, &config);
-}
-
-static int close_it(void **state) {
-    (void)state;
-    freeport_close(fp);
-    return unlink(segment_path);
-}
-
 int main(void) {
-    if (!own_network())
+    if (!own_handle("stopped"))
         return OWN_NETWORK_NONE;
-    snprintf(segment_name, sizeof segment_name, "/freeport-test-%d", (int)getpid());
-    snprintf(segment_path, sizeof segment_path, "/dev/shm%s", segment_name);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_get_while_getting, open_it, close_it),
-        cmocka_unit_test_setup_teardown(test_bind_while_getting, open_it, close_it),
-        cmocka_unit_test_setup_teardown(test_get_while_binding, open_it, close_it),
-        cmocka_unit_test_setup_teardown(test_bind_while_binding, open_it, close_it),
-        cmocka_unit_test_setup_teardown(test_bind_of_a_sentinel_while_binding_it, open_it, close_it),
-        cmocka_unit_test_setup_teardown(test_get_while_binding_a_sentinel, open_it, close_it),
-        cmocka_unit_test_setup_teardown(test_bind_of_a_sentinel_while_getting, open_it, close_it),
+        TEST(a_get_meanwhile_gets_another_than_a_get),
+        TEST(a_bind_meanwhile_gets_another_than_a_get),
+        TEST(a_get_meanwhile_gets_another_than_a_bind),
+        TEST(a_bind_meanwhile_gets_another_than_a_bind),
+        TEST(one_who_comes_and_goes_meanwhile_leaves_the_port_to_a_get),
+        TEST(a_bind_of_the_sentinel_meanwhile_gets_the_same),
+        TEST(a_get_meanwhile_gets_another_than_a_sentinels_bind),
+        TEST(a_bind_of_a_sentinel_meanwhile_gets_another_than_a_get),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests_name("stopped", tests, NULL, NULL);
 }
