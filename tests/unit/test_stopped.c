@@ -167,7 +167,8 @@ static void meanwhile(const struct deed *first, const struct deed *second, unsig
     for (unsigned i = 0; i < instructions && stopped.inside; i++)
         step(pid);
     int saved = errno;
-    bool bound = fp_probe(&fp->calls, FP_TCP_INDEX, FIRST_PORT) != 0;
+    bool bound =
+        fp_probe(&fp->calls, FP_TCP_INDEX, FIRST_PORT) != 0 || fp_probe(&fp->calls, FP_TCP_INDEX, FIRST_PORT + 1) != 0;
     second->take(&taken);
     errno = saved;
     assert_int_equal(ptrace(PTRACE_DETACH, pid, NULL, NULL), 0);
