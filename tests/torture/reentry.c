@@ -27,6 +27,7 @@ static struct {
     _Atomic int64_t slowest_us;
     _Atomic int64_t until_us;
     _Atomic int error, over;
+    const char *_Atomic failed_at; /* a text of the program's, which its children have at the same place */
     struct haul haul, own;
 } * board;
 
@@ -36,8 +37,9 @@ static void took(int64_t us) {
     }
 }
 
-static void fail(int error) {
+static void fail(const char *at, int error) {
     atomic_fetch_add(&board->failed, 1);
+    atomic_store(&board->failed_at, at);
     atomic_store(&board->error, error);
 }
 
@@ -57,7 +59,7 @@ static void bind_any(int type) {
     took(us - (handlers_us - handlers_before));
     unsigned port = fd < 0 ? 0 : port_of(fd);
     if (!in_range(port)) {
-        fail(fd < 0 ? -fd : ERANGE);
+        fail(type == SOCK_STREAM ? "TCP to port 0" : "UDP to port 0", fd < 0 ? -fd : ERANGE);
     } else if (type == SOCK_STREAM) { /* TCP and UDP are two worlds */
         if (atomic_fetch_add(&board->holders[port - range_first], 1) != 0)
             atomic_fetch_add(&board->twice, 1);
@@ -75,7 +77,7 @@ static void bind_sentinel(void) {
     int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || !in_range(port_of(fd)))
-        fail(errno);
+        fail("the sentinel", errno);
     close(fd);
     atomic_fetch_add(&board->binds, 1);
 }
@@ -211,7 +213,7 @@ static void fork_away(void *ignored) {
             _exit(0);
         }
         if (pid < 0 || reap(pid) != 0)
-            fail(ECHILD);
+            fail("a child", ECHILD);
         atomic_fetch_add(&board->children, 1);
     }
     join_threads(threads);
@@ -239,8 +241,7 @@ static bool play(const char *what, void (*body)(void *), bool own_haul) {
     memset(board, 0, sizeof *board);
     atomic_store(&board->until_us, now_us() + last_us);
     if (!ends(child(body, NULL), last_us + 30000000)) {
-        tally.lost++;
-        atomic_store(&board->error, ETIMEDOUT);
+        fail("an end", ETIMEDOUT);
     }
     atomic_store(&board->over, 1);
     reap(child(sweep, NULL));
@@ -251,7 +252,7 @@ static bool play(const char *what, void (*body)(void *), bool own_haul) {
         tally.lost += haul_missing(&board->own, SOCK_STREAM) + haul_missing(&board->own, SOCK_DGRAM);
     tally_time(&tally, board->slowest_us);
     if (board->error)
-        note(&tally, "%s", strerror(board->error));
+        note(&tally, "%s: %s", board->failed_at, strerror(board->error));
     else if (board->interrupted)
         note(&tally, "%u handlers", board->interrupted);
     else if (board->cancelled)
