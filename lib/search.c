@@ -61,7 +61,8 @@ static inline uint64_t candidates(const struct fp_search *search, unsigned kind,
     case FP_KIND_RECENT:
         return range & taken;
     default:
-        return range & hint_word(segment->held[search->protocol], word);
+        /* No hint, which others may have changed since this search went by: before there is none, each has its turn. */
+        return range;
     }
 }
 
@@ -297,14 +298,6 @@ uint16_t fp_search_next(struct fp_search *search) {
         if (search->twin)
             return 0; /* a port that is fresh for both protocols, or none */
         begin_kind(search, search->kind + 1);
-        /*
-         * None, by hints that others may have changed meanwhile: one that looked them over made ports fresh behind this
-         * search, and away from what was still to come. What was refused is not offered again.
-         */
-        if (search->kind == FP_KINDS && !search->refreshed) {
-            refresh(search);
-            begin_kind(search, FP_KIND_FRESH);
-        }
     }
     return 0;
 }

@@ -363,25 +363,48 @@ static void what_a_process_that_is_there_had_a_moment_ago_comes_after_what_it_ha
     assert_int_equal(fp_search_next(&search), 0);
 }
 
-/* Another search made ports fresh when this one had just seen that there are no fresh ones. */
+/*
+ * Another search looks over the hints and makes fresh what this one has seen is not: when it is about to look for this
+ * kind or the next, whether it has looked over them itself before or not.
+ */
 static void hints_that_changed_behind_a_search_hide_no_port(void **state) {
     (void)state;
     fp_portset_add(&range.ports, 100, 131);
+    for (unsigned kind = FP_KIND_FRESH; kind <= FP_KIND_BUSY; kind++) {
+        for (unsigned refreshed = 0; refreshed < 2; refreshed++) {
+            for (uint16_t port = 100; port <= 131; port++) {
+                put(port, gone, FP_BOUND, 0);
+                refuse_as_others_did(port);
+            }
+            struct fp_search search = begin(100);
+            search.kind = kind;
+            search.refreshed = refreshed;
+            atomic_store(&segment->cursors[NAME].refreshed[TCP], search.serial); /* not due for this one */
+            for (uint16_t port = 100; port <= 131; port++) {
+                fp_hint_clear(segment->taken[TCP], port);
+                fp_hint_clear(segment->held[TCP], port);
+            }
+            assert_int_equal(fp_search_next(&search), 101);
+        }
+    }
+}
+
+/* A process that is there looks over the hints, in the middle of the last kind of which another one is left. */
+static void hints_that_others_cleared_in_the_middle_of_a_round_hide_no_port(void **state) {
+    (void)state;
+    fp_portset_add(&range.ports, 100, 131);
     for (uint16_t port = 100; port <= 131; port++) {
-        put(port, gone, FP_BOUND, 0);
+        put(port, alive, FP_BOUND, 0);
         refuse_as_others_did(port);
     }
-    for (unsigned kind = FP_KIND_FRESH; kind < FP_KINDS; kind++) {
-        struct fp_search search = begin(100);
-        search.kind = kind;
-        search.refreshed = false;
-        atomic_store(&segment->cursors[NAME].refreshed[TCP], search.serial); /* by the other one: not due for this */
-        for (uint16_t port = 100; port <= 131; port++) {
-            fp_hint_clear(segment->taken[TCP], port);
-            fp_hint_clear(segment->held[TCP], port);
-        }
-        assert_int_equal(fp_search_next(&search), 101);
+    struct fp_search search = begin(131);
+    for (uint16_t port = 100; port <= 131; port++) {
+        assert_int_equal(fp_search_next(&search), port);
+        refuse(&search, port);
+        for (unsigned other = 100; other <= 131; other++)
+            fp_hint_clear(segment->held[TCP], (uint16_t)other);
     }
+    assert_int_equal(fp_search_next(&search), 0);
 }
 
 static void what_it_saw_when_it_found_a_port_fit_stays_known(void **state) {
@@ -623,6 +646,7 @@ int main(void) {
         TEST(those_of_a_process_that_is_there_are_looked_past_until_the_hints_are_looked_over),
         TEST(what_a_process_that_is_there_had_a_moment_ago_comes_after_what_it_had_before),
         TEST(hints_that_changed_behind_a_search_hide_no_port),
+        TEST(hints_that_others_cleared_in_the_middle_of_a_round_hide_no_port),
         TEST(what_it_saw_when_it_found_a_port_fit_stays_known),
         TEST(what_one_port_is_offered_as_is_right_under_every_hint),
         TEST(a_reservation_of_one_who_is_there_is_never_offered_and_of_one_who_is_gone_it_is),
