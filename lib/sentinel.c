@@ -216,6 +216,16 @@ static bool may_join(const struct fp_bind *bind) {
     return reuse.port || (bind->protocol == FP_UDP_INDEX && reuse.address);
 }
 
+/*
+ * Somebody has claimed the port and takes too long. Maybe they have bound it, with their reuse flags off still: who has
+ * flags to join them gives them all the time that there is.
+ */
+static int bind_beside_stuck(struct fp_attempt *attempt, uint16_t port, fp_owner owner, fp_meaning meaning) {
+    int error = bind_again(attempt, port, owner, meaning, true);
+    bool may_wait = error == -EADDRINUSE && may_join(attempt->bind) && fp_now_ms() < fp_attempt_until(attempt);
+    return may_wait ? -EAGAIN : error;
+}
+
 /* One more bind of a sentinel for which the session has a port. -EAGAIN: look at the session again. */
 static int bind_session(struct fp_attempt *attempt, uint16_t port) {
     struct fp_segment *segment = attempt->fp->segment;
@@ -226,7 +236,7 @@ static int bind_session(struct fp_attempt *attempt, uint16_t port) {
         return -EAGAIN;
     bool gone = fp_owner_gone(owner);
     if (fp_state(meaning) == FP_CLAIMED && !gone)
-        return settled(attempt, port, owner, meaning) ? -EAGAIN : bind_again(attempt, port, owner, meaning, true);
+        return settled(attempt, port, owner, meaning) ? -EAGAIN : bind_beside_stuck(attempt, port, owner, meaning);
     if (gone || fp_is_kept(meaning) || (fp_state(meaning) == FP_BOUND && may_join(attempt->bind)))
         return bind_again(attempt, port, owner, meaning, false);
     int error = fp_attempt_bind(attempt, port);

@@ -2,6 +2,8 @@
 /* What happens in the middle of an allocation: see test_stopped.c, too. */
 #include "own_handle.h"
 
+#include <sched.h>
+
 /*
  * One call inside of another: what a signal handler does, and what two threads do where they meet at the worst moment.
  * The hook runs right before the kernel is asked about a port.
@@ -238,6 +240,57 @@ static void a_handler_that_does_not_return_leaves_the_programs_flags_as_they_wer
     sigaction(SIGUSR1, &before, NULL);
 }
 
+/*
+ * A worker that is not on a processor for longer than others wait, behind its bind and with its reuse flags off still:
+ * until another one was refused, by the flags that it has.
+ */
+static struct {
+    int fd;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    unsigned refused;
+} late = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static int bind_late(int fd, const struct sockaddr *address, socklen_t length) {
+    int result = real_calls.bind(fd, address, length), saved = errno;
+    pthread_mutex_lock(&late.mutex);
+    late.refused += result != 0;
+    pthread_cond_broadcast(&late.changed);
+    while (fd == late.fd && result == 0 && late.refused < 2) /* without its flags, and with them */
+        pthread_cond_wait(&late.changed, &late.mutex);
+    pthread_mutex_unlock(&late.mutex);
+    errno = saved;
+    return result;
+}
+
+static void *bind_worker(void *fd) {
+    struct sockaddr_in address = address4("127.0.0.1", 8080);
+    uint16_t port = 0;
+    set_flag(*(int *)fd, SO_REUSEPORT, 1);
+    int error = freeport_bind(fp, *(int *)fd, (struct sockaddr *)&address, sizeof address, 5000, &port);
+    return (void *)(intptr_t)(error != 0 ? error : port);
+}
+
+static void a_worker_waits_for_another_that_has_bound_the_sentinel_and_its_flags_off(void **state) {
+    (void)state;
+    fp = open_with("30000-30003", NULL, "workers");
+    real_calls = fp->calls;
+    fp->calls.bind = bind_late;
+    late.fd = new_socket(AF_INET, SOCK_STREAM);
+    int other = new_socket(AF_INET, SOCK_STREAM);
+    pthread_t thread;
+    void *port;
+    assert_int_equal(pthread_create(&thread, NULL, bind_worker, &late.fd), 0);
+    while (bound_port(late.fd) == 0)
+        sched_yield();
+    assert_int_equal((intptr_t)bind_worker(&other), 30000);
+    assert_int_equal(pthread_join(thread, &port), 0);
+    assert_int_equal((intptr_t)port, 30000);
+    assert_in_range(late.refused, 2, 1000);
+    close(other);
+    close(late.fd);
+}
+
 int main(void) {
     if (!own_handle("meanwhile"))
         return OWN_NETWORK_NONE;
@@ -251,6 +304,7 @@ int main(void) {
         TEST(a_claim_that_was_taken_over_in_vain_is_no_claim_any_more),
         TEST(a_get_that_others_are_always_faster_than_comes_to_an_end),
         TEST(a_handler_that_does_not_return_leaves_the_programs_flags_as_they_were),
+        TEST(a_worker_waits_for_another_that_has_bound_the_sentinel_and_its_flags_off),
     };
     return cmocka_run_group_tests_name("meanwhile", tests, NULL, NULL);
 }
