@@ -47,8 +47,8 @@ static const char *field(const char *line, unsigned n) {
 
 /* Reads a file line by line; `each` returns false to stop. A line that is too long is cut off. False: it can't be
  * opened. */
-static bool each_line(const char *path, bool (*each)(const char *line, void *context), void *context) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+static bool each_line(int directory, const char *path, bool (*each)(const char *line, void *context), void *context) {
+    int fd = openat(directory, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
     char chunk[CHUNK], line[LINE];
@@ -101,29 +101,44 @@ static char *append(char *at, const char *text) {
     return at;
 }
 
-/* "socket:[inode]" */
-static bool link_is_one_of(const char *target, const struct sockets *sockets) {
-    if (strncmp(target, "socket:[", 8) != 0)
-        return false;
-    const char *text = target + 8;
-    uint64_t inode = number(&text, 10);
+static void find_sockets(struct sockets *found, unsigned protocol, uint16_t port) {
+    static const char *const tables[FP_PROTOCOL_COUNT][2] = {
+        {"/proc/self/net/tcp", "/proc/self/net/tcp6"},
+        {"/proc/self/net/udp", "/proc/self/net/udp6"},
+    };
+    struct port_search search = {.port = port, .found = found};
+    found->count = 0;
+    for (unsigned family = 0; family < 2 && found->count < MOST_SOCKETS; family++)
+        each_line(AT_FDCWD, tables[protocol & 1][family], note_socket, &search);
+}
+
+static bool is_one_of(uint64_t inode, const struct sockets *sockets) {
     for (unsigned i = 0; i < sockets->count; i++)
         if (sockets->inodes[i] == inode)
             return true;
     return false;
 }
 
+/* "socket:[inode]" */
+static bool link_is_one_of(const char *target, const struct sockets *sockets) {
+    if (strncmp(target, "socket:[", 8) != 0)
+        return false;
+    const char *text = target + 8;
+    return is_one_of(number(&text, 10), sockets);
+}
+
 struct mapping {
     dev_t device;
     ino_t inode;
-    bool found;
+    bool any, found;
 };
 
 struct process_search {
     const struct sockets *sockets;
     struct mapping mapping;
-    bool hidden; /* a process that this one may not look into */
-    bool blind;  /* something could not be looked at, and might have shown one of ours */
+    unsigned descriptors; /* how many the last task had that was looked at, up to one of the sockets */
+    bool hidden;          /* a process that this one may not look into */
+    bool blind;           /* something could not be looked at, and might have shown one of ours */
 };
 
 /* Not where a process is gone, or another user's: for want of a descriptor, in a sandbox and the like. */
@@ -151,6 +166,7 @@ static bool any_number(int directory, bool (*each)(int directory, const char *na
 
 static bool descriptor_matches(int directory, const char *name, struct process_search *search) {
     char target[PATH];
+    search->descriptors++;
     ssize_t length = readlinkat(directory, name, target, sizeof target - 1);
     if (length < 0)
         note_failure(search);
@@ -163,6 +179,7 @@ static bool descriptor_matches(int directory, const char *name, struct process_s
 /* "from-to perms offset major:minor inode path" */
 static bool note_mapping(const char *line, void *context) {
     struct mapping *mapping = context;
+    mapping->any = true;
     const char *text = field(line, 3);
     uint64_t high = number(&text, 16);
     text += *text == ':';
@@ -173,27 +190,51 @@ static bool note_mapping(const char *line, void *context) {
     return !mapping->found;
 }
 
-/* Whether a process holds one of the sockets and has the segment mapped. */
-static bool process_is_ours(int proc, const char *pid, struct process_search *search) {
+/*
+ * Whether a task holds one of the sockets and has the segment mapped, or no memory any more: it is ending, and nobody
+ * can tell what it was. That memory goes first, and sockets later.
+ */
+static bool task_is_ours(int directory, const char *id, struct process_search *search) {
     char path[PATH];
-    if (strlen(pid) > 10)
+    search->descriptors = 0;
+    if (strlen(id) > 10)
         return false;
-    append(append(path, pid), "/fd");
-    int directory = openat(proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    search->hidden = directory < 0 && errno == EACCES;
-    if (directory < 0) {
+    append(append(path, id), "/fd");
+    int descriptors = openat(directory, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    search->hidden = descriptors < 0 && errno == EACCES;
+    if (descriptors < 0) {
         note_failure(search);
         return false;
     }
-    bool holds = any_number(directory, descriptor_matches, search);
-    close(directory);
+    bool holds = any_number(descriptors, descriptor_matches, search);
+    close(descriptors);
     if (!holds)
         return false;
-    append(append(append(path, "/proc/"), pid), "/maps");
-    search->mapping.found = false;
-    if (!each_line(path, note_mapping, &search->mapping))
+    append(append(path, id), "/maps");
+    search->mapping.any = search->mapping.found = false;
+    if (!each_line(directory, path, note_mapping, &search->mapping)) {
         note_failure(search);
-    return search->mapping.found;
+        return errno == ESRCH;
+    }
+    return search->mapping.found || !search->mapping.any;
+}
+
+/* Its first thread shows what all have; where that one has ended, the others do. */
+static bool process_is_ours(int proc, const char *pid, struct process_search *search) {
+    char path[PATH];
+    if (task_is_ours(proc, pid, search))
+        return true;
+    if (search->hidden || search->descriptors > 0 || strlen(pid) > 10)
+        return false;
+    append(append(path, pid), "/task");
+    int tasks = openat(proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (tasks < 0) {
+        note_failure(search);
+        return false;
+    }
+    bool ours = any_number(tasks, task_is_ours, search);
+    close(tasks);
+    return ours;
 }
 
 static void pid_text(char text[static 12], pid_t pid) {
@@ -209,14 +250,8 @@ static void pid_text(char text[static 12], pid_t pid) {
 }
 
 bool fp_held_by_stranger(unsigned protocol, uint16_t port, pid_t likely, dev_t device, ino_t inode) {
-    static const char *const tables[FP_PROTOCOL_COUNT][2] = {
-        {"/proc/self/net/tcp", "/proc/self/net/tcp6"},
-        {"/proc/self/net/udp", "/proc/self/net/udp6"},
-    };
-    struct sockets sockets = {.count = 0};
-    struct port_search ports = {.port = port, .found = &sockets};
-    for (unsigned family = 0; family < 2 && sockets.count < MOST_SOCKETS; family++)
-        each_line(tables[protocol & 1][family], note_socket, &ports);
+    struct sockets sockets, later;
+    find_sockets(&sockets, protocol, port);
     if (sockets.count == 0)
         return false;
 
@@ -231,5 +266,12 @@ bool fp_held_by_stranger(unsigned protocol, uint16_t port, pid_t likely, dev_t d
     if (!ours)
         ours = any_number(proc, process_is_ours, &search);
     close(proc);
-    return !ours && !search.blind;
+    if (ours || search.blind)
+        return false;
+    /* Nobody's of ours, and there still: not of one who has ended since. */
+    find_sockets(&later, protocol, port);
+    for (unsigned i = 0; i < later.count; i++)
+        if (is_one_of(later.inodes[i], &sockets))
+            return true;
+    return false;
 }

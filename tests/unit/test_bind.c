@@ -386,6 +386,67 @@ static void a_port_in_place_of_one_that_a_stranger_took_counts_as_never_had(void
     end(other);
 }
 
+static unsigned serve_sentinel(void) {
+    uint16_t port = 0;
+    int fd = bind_fresh(fp, SOCK_STREAM, 8080, &port);
+    return fd >= 0 && listen(fd, 1) == 0 ? port : 0;
+}
+
+/* Its memory goes first, and its sockets are there for a while: it is no stranger for that. */
+static void a_server_that_is_being_killed_does_not_cost_the_session_its_port(void **state) {
+    (void)state;
+    fp = open_with("30000-30010", NULL, "a");
+    for (unsigned i = 0; i < 100; i++) {
+        unsigned served;
+        pid_t server = stay(serve_sentinel, &served);
+        assert_int_equal(served, 30000);
+        kill(server, SIGKILL);
+        uint16_t port = 30000;
+        int fd = bind_fresh(fp, SOCK_STREAM, 8080, &port);
+        assert_true(fd >= 0 || fd == -EADDRINUSE);
+        assert_int_equal(port, 30000);
+        if (fd >= 0)
+            close(fd);
+        assert_int_equal(waitpid(server, NULL, 0), server);
+    }
+}
+
+static int answer_here;
+
+static void *serve_in_thread(void *main_thread) {
+    pthread_join(*(pthread_t *)main_thread, NULL);
+    unsigned served = serve_sentinel();
+    if (write(answer_here, &served, sizeof served) == sizeof served)
+        for (;;)
+            pause();
+    _exit(1);
+}
+
+/* What /proc shows of a process by its id alone is its first thread's. */
+static void a_server_whose_first_thread_has_ended_is_no_stranger(void **state) {
+    (void)state;
+    int pipes[2];
+    unsigned served = 0;
+    fp = open_with("30000-30010", NULL, "a");
+    assert_int_equal(pipe(pipes), 0);
+    pid_t server = fork();
+    if (server == 0) {
+        static pthread_t self;
+        pthread_t thread;
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        answer_here = pipes[1];
+        self = pthread_self();
+        pthread_create(&thread, NULL, serve_in_thread, &self);
+        pthread_exit(NULL);
+    }
+    close(pipes[1]);
+    assert_int_equal(read(pipes[0], &served, sizeof served), sizeof served);
+    assert_int_equal(served, 30000);
+    assert_int_equal(bind_fresh(fp, SOCK_STREAM, 8080, NULL), -EADDRINUSE);
+    close(pipes[0]);
+    end(server);
+}
+
 static void the_other_protocol_gets_the_same_number(void **state) {
     (void)state;
     fp = open_with("30000-30010", "30005-30020", "a");
@@ -443,6 +504,8 @@ int main(void) {
         TEST(a_bind_of_a_sentinel_may_lose_many_races),
         TEST(a_port_for_a_sentinel_is_found_where_the_sessions_own_was_given_up_half_way),
         TEST(a_port_in_place_of_one_that_a_stranger_took_counts_as_never_had),
+        TEST(a_server_that_is_being_killed_does_not_cost_the_session_its_port),
+        TEST(a_server_whose_first_thread_has_ended_is_no_stranger),
         TEST(the_other_protocol_gets_the_same_number),
         TEST(lookup_finds_the_port_behind_a_sentinel),
     };
