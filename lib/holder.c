@@ -136,6 +136,7 @@ struct mapping {
 struct process_search {
     const struct sockets *sockets;
     struct mapping mapping;
+    bool by_table;        /* the process has the port by the table, and needs no mapping: exec(2) takes that away */
     unsigned descriptors; /* how many the last task had that was looked at, up to one of the sockets */
     bool hidden;          /* a process that this one may not look into */
     bool blind;           /* something could not be looked at, and might have shown one of ours */
@@ -208,8 +209,8 @@ static bool task_is_ours(int directory, const char *id, struct process_search *s
     }
     bool holds = any_number(descriptors, descriptor_matches, search);
     close(descriptors);
-    if (!holds)
-        return false;
+    if (!holds || search->by_table)
+        return holds;
     append(append(path, id), "/maps");
     search->mapping.any = search->mapping.found = false;
     if (!each_line(directory, path, note_mapping, &search->mapping)) {
@@ -258,11 +259,13 @@ bool fp_held_by_stranger(unsigned protocol, uint16_t port, pid_t likely, dev_t d
     int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (proc < 0)
         return false;
-    struct process_search search = {.sockets = &sockets, .mapping = {.device = device, .inode = inode}};
+    struct process_search search = {
+        .sockets = &sockets, .mapping = {.device = device, .inode = inode}, .by_table = likely > 0};
     char pid[12];
     pid_text(pid, likely > 0 ? likely : getpid());
     /* The likely one is another user's: it has the port by the table, and nothing says otherwise. */
     bool ours = process_is_ours(proc, pid, &search) || search.hidden;
+    search.by_table = false;
     if (!ours)
         ours = any_number(proc, process_is_ours, &search);
     close(proc);

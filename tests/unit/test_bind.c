@@ -447,6 +447,23 @@ static void a_server_whose_first_thread_has_ended_is_no_stranger(void **state) {
     end(server);
 }
 
+static unsigned serve_sentinel_and_forget_the_segment(void) {
+    unsigned served = serve_sentinel();
+    freeport_close(fp);
+    return served;
+}
+
+/* As one that executed a static program, and handed its socket to that: the port is its own by the table. */
+static void a_server_that_has_the_segment_no_more_is_no_stranger(void **state) {
+    (void)state;
+    unsigned served;
+    fp = open_with("30000-30010", NULL, "a");
+    pid_t server = stay(serve_sentinel_and_forget_the_segment, &served);
+    assert_int_equal(served, 30000);
+    assert_int_equal(bind_fresh(fp, SOCK_STREAM, 8080, NULL), -EADDRINUSE);
+    end(server);
+}
+
 static void the_other_protocol_gets_the_same_number(void **state) {
     (void)state;
     fp = open_with("30000-30010", "30005-30020", "a");
@@ -506,6 +523,7 @@ int main(void) {
         TEST(a_port_in_place_of_one_that_a_stranger_took_counts_as_never_had),
         TEST(a_server_that_is_being_killed_does_not_cost_the_session_its_port),
         TEST(a_server_whose_first_thread_has_ended_is_no_stranger),
+        TEST(a_server_that_has_the_segment_no_more_is_no_stranger),
         TEST(the_other_protocol_gets_the_same_number),
         TEST(lookup_finds_the_port_behind_a_sentinel),
     };
