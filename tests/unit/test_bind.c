@@ -2,6 +2,8 @@
 /* freeport_bind() and freeport_lookup(), as freeport.h documents them. */
 #include "own_handle.h"
 
+#include <sched.h>
+
 /* What the kernel is asked, where a test stands in between. */
 static struct fp_calls real_calls;
 
@@ -413,8 +415,12 @@ static void a_server_that_is_being_killed_does_not_cost_the_session_its_port(voi
 
 static int answer_here;
 
-static void *serve_in_thread(void *main_thread) {
-    pthread_join(*(pthread_t *)main_thread, NULL);
+static void *serve_in_thread(void *unused) {
+    (void)unused;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", answer_here); /* of the first thread */
+    while (access(path, F_OK) == 0)
+        sched_yield();
     unsigned served = serve_sentinel();
     if (write(answer_here, &served, sizeof served) == sizeof served)
         for (;;)
@@ -431,12 +437,10 @@ static void a_server_whose_first_thread_has_ended_is_no_stranger(void **state) {
     assert_int_equal(pipe(pipes), 0);
     pid_t server = fork();
     if (server == 0) {
-        static pthread_t self;
         pthread_t thread;
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         answer_here = pipes[1];
-        self = pthread_self();
-        pthread_create(&thread, NULL, serve_in_thread, &self);
+        pthread_create(&thread, NULL, serve_in_thread, NULL);
         pthread_exit(NULL);
     }
     close(pipes[1]);
