@@ -156,12 +156,19 @@ web tcp $first
 web tcp $((first + 1))"
 }
 
+# What systemd says of that unit; of the host's other units, which it looks at as well, nothing.
+complaints() {
+    within systemd-analyze verify --man=no "$1" 2>&1 | grep -F "${1##*/}" || true
+}
+
 @test "a systemd unit: two instances, and one of them again" {
     cd systemd
     mkdir -p "$BATS_TEST_TMPDIR/srv"
     sed "s|/usr/bin/freeport|$FREEPORT_CLI|; s|20000-20999|$range|; s|/srv|$BATS_TEST_TMPDIR/srv|" \
         legacy@.service >"$BATS_TEST_TMPDIR/legacy@red.service"
-    assert_equal "$(within systemd-analyze verify --man=no "$BATS_TEST_TMPDIR/legacy@red.service" 2>&1)" ""
+    assert_equal "$(complaints "$BATS_TEST_TMPDIR/legacy@red.service")" ""
+    sed 's/^ExecStart=/ExecStrat=/' "$BATS_TEST_TMPDIR/legacy@red.service" >"$BATS_TEST_TMPDIR/legacy@typo.service"
+    assert_regex "$(complaints "$BATS_TEST_TMPDIR/legacy@typo.service")" "ExecStrat"
     # As systemd has it, near enough: lines that go on joined, %i replaced, split at blanks.
     command=$(sed -n '/^ExecStart=/,/[^\\]$/p' "$BATS_TEST_TMPDIR/legacy@red.service" | sed 's/^ExecStart=//; s/\\$//' |
         tr '\n' ' ')
