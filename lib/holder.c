@@ -202,7 +202,8 @@ static bool task_is_ours(int directory, const char *id, struct process_search *s
         return false;
     append(append(path, id), "/fd");
     int descriptors = openat(directory, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    search->hidden = descriptors < 0 && errno == EACCES;
+    /* One that has the port by the table was there a moment ago. */
+    search->hidden = descriptors < 0 && (errno == EACCES || (errno == ENOENT && search->by_table));
     if (descriptors < 0) {
         note_failure(search);
         return false;

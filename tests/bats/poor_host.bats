@@ -143,6 +143,16 @@ needs_no_runtime() { [[ -z ${FREEPORT_SANITIZER_RUNTIME:-} ]] || skip "a sanitiz
     got EADDRINUSE
 }
 
+@test "a /proc that hides other users' processes: a conflict with one of theirs is a conflict" {
+    needs_root
+    configure FREEPORT_SESSION=one FREEPORT_SEGMENT_MODE=0666
+    shim_background server "$FPSOCK" tcp4 bind 127.0.0.1 8080 listen stay
+    wait_lines "$BATS_TEST_TMPDIR/server.log" 3
+    run -0 --separate-stderr in_world 'mount -t proc -o hidepid=2 proc /proc' -- user 65534 tcp4 bind 127.0.0.1 8080
+    got EADDRINUSE
+    assert_equal "$stderr" ""
+}
+
 # --- No descriptor, no memory ----------------------------------------------------------------------------------------
 
 @test "no descriptor to spare: a sentinel is bound all the same, as it would be without freeport" {
