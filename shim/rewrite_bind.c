@@ -169,16 +169,33 @@ static int bind_any(int fd, const struct sockaddr *address, socklen_t length) {
     return managed_bind(fd, (unsigned)protocol, address, length);
 }
 
+/* Not a raw socket, say, which has a protocol for its port. */
+static bool is_stream(int fd) {
+    int type;
+    socklen_t size = sizeof type;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
+
+/*
+ * A socket whose name has a port may be unbound all the same: a connection that came to nothing leaves the name behind.
+ * Whether it is, the kernel says when it is bound; and where it says no, in its own words for the port asked for.
+ */
+static int bind_named(int fd, unsigned protocol, const struct sockaddr *address, socklen_t length) {
+    int error = managed_bind(fd, protocol, address, length);
+    return error == -EINVAL && fp_guest_phase() == FP_PHASE_ACTIVE ? FP_UNTOUCHED : error;
+}
+
 static int bind_number(int fd, uint16_t port, const struct sockaddr *address, socklen_t length) {
     struct sockaddr_storage name;
     int protocol = fp_socket_protocol(&fp_guest.handle.calls, fd, &name);
     if (protocol < 0)
         return unknown_protocol(protocol);
-    if (fp_address_port((struct sockaddr *)&name) != 0)
+    bool named = fp_address_port((struct sockaddr *)&name) != 0;
+    if (named && !is_stream(fd))
         return FP_UNTOUCHED;
     switch (meaning_for((unsigned)protocol, port)) {
     case MEANS_SENTINEL:
-        return managed_bind(fd, (unsigned)protocol, address, length);
+        return (named ? bind_named : managed_bind)(fd, (unsigned)protocol, address, length);
     case MEANS_EXPLICIT:
         return explicit_bind(fd, (unsigned)protocol, address, length);
     default:
