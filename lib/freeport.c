@@ -129,8 +129,7 @@ int freeport_bind(struct freeport *fp, int fd, const struct sockaddr *address, s
     if (protocol < 0)
         return protocol;
     uint16_t sentinel = fp_address_port(address);
-    if (fp_address_port((struct sockaddr *)&name) != 0 || fp->ranges[protocol]->size == 0 ||
-        (sentinel != 0 && !fp->has_session))
+    if (fp_is_bound(fd, &name) || fp->ranges[protocol]->size == 0 || (sentinel != 0 && !fp->has_session))
         return -EINVAL;
     struct fp_bind bind = {.fp = fp,
                            .fd = fd,

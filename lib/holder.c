@@ -216,7 +216,7 @@ static bool task_is_ours(int directory, const char *id, struct process_search *s
     search->mapping.any = search->mapping.found = false;
     if (!each_line(directory, path, note_mapping, &search->mapping)) {
         note_failure(search);
-        return errno == ESRCH;
+        return false;
     }
     return search->mapping.found || !search->mapping.any;
 }

@@ -18,12 +18,17 @@
 /* What RFC 2133 had, and the kernel still takes: no scope id. */
 enum { OLD_SOCKADDR_IN6_BYTES = 24 };
 
-/* Where there is no SO_PROTOCOL (an older kernel, a sandbox), the type has to do. */
-static int protocol_by_type(int fd) {
+int fp_socket_type(int fd) {
     int type;
     socklen_t length = sizeof type;
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0)
-        return -errno;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 ? type : -errno;
+}
+
+/* Where there is no SO_PROTOCOL (an older kernel, a sandbox), the type has to do. */
+static int protocol_by_type(int fd) {
+    int type = fp_socket_type(fd);
+    if (type < 0)
+        return type;
     return type == SOCK_STREAM ? FP_TCP_INDEX : type == SOCK_DGRAM ? FP_UDP_INDEX : -EPROTONOSUPPORT;
 }
 
@@ -71,7 +76,11 @@ int fp_unbound_protocol(const struct fp_calls *calls, int fd) {
     struct sockaddr_storage name;
     int protocol = fp_socket_protocol(calls, fd, &name);
     atomic_store_explicit(&others, protocol != FP_TCP_INDEX, memory_order_relaxed);
-    return protocol >= 0 && fp_address_port((struct sockaddr *)&name) != 0 ? -EINVAL : protocol;
+    return protocol >= 0 && fp_is_bound(fd, &name) ? -EINVAL : protocol;
+}
+
+bool fp_is_bound(int fd, const struct sockaddr_storage *name) {
+    return fp_address_port((const struct sockaddr *)name) != 0 && fp_socket_type(fd) != SOCK_STREAM;
 }
 
 sa_family_t fp_address_family(const struct sockaddr *address) {
@@ -144,11 +153,11 @@ void fp_reuse_restore(int fd, const struct fp_reuse *was) {
 
 /* Another socket that joins for a moment makes the group still. */
 void fp_reuse_group(const struct fp_calls *calls, int fd, const struct fp_reuse *was) {
-    int type, only = 0, one = 1;
-    socklen_t length = sizeof type, room = sizeof only;
+    int only = 0, one = 1;
+    socklen_t room = sizeof only;
     struct sockaddr_storage name;
     socklen_t name_length = sizeof name;
-    if (!was->port || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0 || type != SOCK_DGRAM ||
+    if (!was->port || fp_socket_type(fd) != SOCK_DGRAM ||
         calls->getsockname(fd, (struct sockaddr *)&name, &name_length) != 0)
         return;
     int joined = socket(name.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);

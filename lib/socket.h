@@ -15,6 +15,9 @@ struct fp_calls {
     int (*getsockname)(int fd, struct sockaddr *address, socklen_t *length);
 };
 
+/* SOCK_STREAM and so on; or -errno. */
+int fp_socket_type(int fd);
+
 /*
  * The protocol of a TCP, MPTCP or UDP socket over IPv4 or IPv6, as an index, and its name (port 0: not bound).
  * -EPROTONOSUPPORT for any other socket, -EBADF, -ENOTSOCK, and what a sandbox says.
@@ -29,6 +32,12 @@ int fp_unbound_protocol(const struct fp_calls *calls, int fd);
 
 /* The same for a socket that is known to be one of IPv4 or IPv6. */
 int fp_inet_protocol(int fd);
+
+/*
+ * Whether a socket of that name is bound, for sure. A TCP connection that came to nothing leaves its name behind: of
+ * TCP with a name, the kernel tells when it is bound, which it refuses with EINVAL, then.
+ */
+bool fp_is_bound(int fd, const struct sockaddr_storage *name);
 
 /* Whether the address is one of IPv4 or IPv6 that the kernel would take: family and length. AF_UNSPEC counts as IPv4.
  */

@@ -69,12 +69,17 @@ static void log_assignment(unsigned protocol, uint16_t requested, uint16_t port)
     fp_log_end(&line);
 }
 
-/* Whether the kernel would refuse any port: a socket that is bound already, or of another family. */
-static bool hopeless(int fd, const struct sockaddr *address) {
+/*
+ * No port was left, and none was tried maybe. What the kernel would say of any: nothing (0); or in its own words, of a
+ * socket of another family; or EINVAL, of one that is bound already. One that only looks bound could be bound past us.
+ */
+static int refused_anyway(int fd, const struct sockaddr *address) {
     struct sockaddr_storage name;
-    return fp_socket_protocol(&fp_guest.handle.calls, fd, &name) >= 0 &&
-           (fp_address_port((struct sockaddr *)&name) != 0 ||
-            (name.ss_family != address->sa_family && address->sa_family != AF_UNSPEC));
+    if (fp_socket_protocol(&fp_guest.handle.calls, fd, &name) < 0)
+        return 0;
+    if (name.ss_family != address->sa_family && address->sa_family != AF_UNSPEC)
+        return FP_UNTOUCHED;
+    return fp_address_port((struct sockaddr *)&name) != 0 ? -EINVAL : 0;
 }
 
 static int managed_bind(int fd, unsigned protocol, const struct sockaddr *address, socklen_t length) {
@@ -97,8 +102,9 @@ static int managed_bind(int fd, unsigned protocol, const struct sockaddr *addres
     };
     bool conflict = false;
     int error = fp_bind(&bind, &port, &conflict);
-    if (error == -EADDRINUSE && requested == 0 && hopeless(fd, address))
-        return FP_UNTOUCHED;
+    int refused = error == -EADDRINUSE && requested == 0 ? refused_anyway(fd, address) : 0;
+    if (refused)
+        return refused;
     if (error != 0) {
         if (!conflict)
             log_failure(protocol, requested, error);
@@ -169,33 +175,16 @@ static int bind_any(int fd, const struct sockaddr *address, socklen_t length) {
     return managed_bind(fd, (unsigned)protocol, address, length);
 }
 
-/* Not a raw socket, say, which has a protocol for its port. */
-static bool is_stream(int fd) {
-    int type;
-    socklen_t size = sizeof type;
-    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
-}
-
-/*
- * A socket whose name has a port may be unbound all the same: a connection that came to nothing leaves the name behind.
- * Whether it is, the kernel says when it is bound; and where it says no, in its own words for the port asked for.
- */
-static int bind_named(int fd, unsigned protocol, const struct sockaddr *address, socklen_t length) {
-    int error = managed_bind(fd, protocol, address, length);
-    return error == -EINVAL && fp_guest_phase() == FP_PHASE_ACTIVE ? FP_UNTOUCHED : error;
-}
-
 static int bind_number(int fd, uint16_t port, const struct sockaddr *address, socklen_t length) {
     struct sockaddr_storage name;
     int protocol = fp_socket_protocol(&fp_guest.handle.calls, fd, &name);
     if (protocol < 0)
         return unknown_protocol(protocol);
-    bool named = fp_address_port((struct sockaddr *)&name) != 0;
-    if (named && !is_stream(fd))
+    if (fp_is_bound(fd, &name))
         return FP_UNTOUCHED;
     switch (meaning_for((unsigned)protocol, port)) {
     case MEANS_SENTINEL:
-        return (named ? bind_named : managed_bind)(fd, (unsigned)protocol, address, length);
+        return managed_bind(fd, (unsigned)protocol, address, length);
     case MEANS_EXPLICIT:
         return explicit_bind(fd, (unsigned)protocol, address, length);
     default:

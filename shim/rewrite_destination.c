@@ -89,12 +89,9 @@ static bool sentinel_of(unsigned protocol, uint16_t port) {
  * where the kernel is sure to refuse an address of that family; and what a sandbox says that won't tell.
  */
 static int protocol_of(int fd, sa_family_t family) {
-    int type;
-    socklen_t length = sizeof type;
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0)
-        return -errno;
-    if (type == SOCK_RAW)
-        return -EPROTONOSUPPORT;
+    int type = fp_socket_type(fd);
+    if (type < 0 || type == SOCK_RAW)
+        return type < 0 ? type : -EPROTONOSUPPORT;
     struct sockaddr_storage name;
     int protocol = fp_socket_protocol(&fp_guest.handle.calls, fd, &name);
     bool both = protocol == FP_UDP && name.ss_family == AF_INET6;

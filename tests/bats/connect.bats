@@ -110,6 +110,20 @@ arrives() {
     done
 }
 
+# Its name reads as if it were bound. "Is anybody there? Then I am": on one socket.
+@test "a socket whose connection was refused is bound as any other" {
+    first=${RANGE%-*}
+    says "$(printf '%s\n' ECONNREFUSED ok ok "127.0.0.1 $SENTINEL" EADDRINUSE)" tcp4 connect 127.0.0.1 "$ORDINARY" \
+        bind 127.0.0.1 "$SENTINEL" listen name tcp4 bind 127.0.0.1 "$SENTINEL"
+    says "$(printf '%s\n' ECONNREFUSED ok "::1 $first" EINVAL "::1 $first")" FREEPORT_SOCKNAME=real \
+        tcp6 connect ::1 "$ORDINARY" bind ::1 "$SENTINEL" name bind ::1 "$SENTINEL" name
+    # Port 0, whichever protocol was bound before it; and where the range is used up, no port outside of it.
+    says "$(printf '%s\n' ok ECONNREFUSED ok "127.0.0.1 $((first + 1))")" \
+        udp4 bind 127.0.0.1 0 tcp4 connect 127.0.0.1 "$ORDINARY" bind 127.0.0.1 0 name
+    says "$(printf '%s\n' ok ECONNREFUSED EINVAL)" FREEPORT_TCP="$first" \
+        tcp4 bind 127.0.0.1 0 tcp4 connect 127.0.0.1 "$ORDINARY" bind 127.0.0.1 0
+}
+
 @test "a port that is no sentinel, and the real port by its number, go where they say" {
     tcp_server session 127.0.0.1 "$SENTINEL"
     host_tcp host 127.0.0.1 "$ORDINARY"

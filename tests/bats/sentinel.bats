@@ -138,17 +138,6 @@ real() { FREEPORT_SOCKNAME=real fpsock "$@" | grep -vx ok | paste -sd' '; }
     assert_equal "$stderr" ""
 }
 
-# Its name reads as if it were bound. "Is anybody there? Then I am": on one socket.
-@test "a socket whose connection was refused is bound as any other" {
-    closed=$(own_range 1)
-    closed=${closed%-*}
-    client() { shim "$FREEPORT_PROGRAMS/fpclient" "$@"; }
-    run -0 client tcp4 connect 127.0.0.1 "$closed" bind 127.0.0.1 8080 listen name tcp4 bind 127.0.0.1 8080
-    got ECONNREFUSED ok ok "127.0.0.1 8080" EADDRINUSE
-    FREEPORT_SOCKNAME=real run -0 client tcp6 connect ::1 "$closed" bind ::1 8080 name bind ::1 8080 name
-    got ECONNREFUSED ok "::1 $first" EINVAL "::1 $first"
-}
-
 @test "a conflict within one process is one, too" {
     run -0 --separate-stderr fpsock tcp4 bind 127.0.0.1 8080 tcp4 bind 127.0.0.1 8080 use 0 close use 1 \
         bind 127.0.0.1 8080 name
