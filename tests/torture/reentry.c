@@ -240,9 +240,8 @@ static bool play(const char *what, void (*body)(void *), bool own_haul) {
     int64_t last_us = (full ? 20 : 2) * 1000000;
     memset(board, 0, sizeof *board);
     atomic_store(&board->until_us, now_us() + last_us);
-    if (!ends(child(body, NULL), last_us + 30000000)) {
+    if (!ends(child(body, NULL), last_us + 30000000))
         fail("an end", ETIMEDOUT);
-    }
     atomic_store(&board->over, 1);
     reap(child(sweep, NULL));
     tally.times = board->binds;
