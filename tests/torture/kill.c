@@ -7,15 +7,14 @@
  *
  * kill stop: the same with SIGSTOP. The others go on, then the stopped one does, and each has a port of its own.
  */
-#include "freeport.h"
 #include "image.h"
+#include "scene.h"
 #include "step.h"
 #include "table.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,42 +22,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { LIMIT_US = 50000, LOCK_WAIT_US = 250000, TRIES = 4 };
 
-/* What is done, and stepped through. */
-enum verb { BIND, LISTEN, GET, RELEASE };
-
-struct deed {
-    enum verb verb;
-    uint16_t port; /* 0, SENTINEL, or a number in the range */
-    bool reuse;    /* SO_REUSEPORT */
-};
-
-struct scene {
-    const char *what;
-    struct deed deed;
-    void (*before)(void); /* makes the segment that each process finds */
-    unsigned strangers;   /* ports that are not to be had at all */
-    bool keep;            /* go on from each state that a death leaves */
-};
-
-static struct {
-    _Atomic int inside;
-    _Atomic int result; /* of the deed: a port, or -errno */
-    _Atomic int done;
-    _Atomic int64_t started_us;
-    struct haul haul;
-} * board;
-
-static int board_fd;
+struct board *board;
+int board_fd;
+struct freeport *handle;
 static struct fp_segment *segment;
-static struct freeport *handle;
 static bool stopping;
 
 /* The entries of the range, all of which anybody may change. */
@@ -75,51 +46,13 @@ static uint64_t entries_hash(void) {
     return hash;
 }
 
-/* Deeds. */
-
-struct ready {
-    int fd;
-    uint16_t port;
-};
-
-static struct ready get_ready(const struct deed *deed) {
-    struct ready ready = {-1, 0};
-    int on = 1;
-    if (deed->verb == BIND || deed->verb == LISTEN)
-        ready.fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (deed->reuse)
-        setsockopt(ready.fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    if (deed->verb == RELEASE && freeport_get(handle, FREEPORT_TCP, 0, &ready.port) != 0)
-        die("no port to release");
-    return ready;
-}
-
-static int perform(const struct deed *deed, struct ready *ready) {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons(deed->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    switch (deed->verb) {
-    case BIND:
-        return bind(ready->fd, (struct sockaddr *)&address, sizeof address) == 0 ? 0 : -errno;
-    case LISTEN:
-        return listen(ready->fd, 1) == 0 ? 0 : -errno;
-    case GET:
-        return freeport_get(handle, FREEPORT_TCP, 0, &ready->port);
-    default:
-        return freeport_release(handle, FREEPORT_TCP, ready->port);
-    }
-}
-
-static int outcome(int error, const struct ready *ready) {
-    return error != 0 ? error : ready->fd >= 0 ? port_of(ready->fd) : ready->port;
-}
-
 static void victim(void *context) {
     const struct deed *deed = context;
-    struct ready ready = get_ready(deed);
+    struct ready ready = deed_ready(deed);
     step_begin();
-    int error = perform(deed, &ready);
+    int error = deed_perform(deed, &ready);
     atomic_store(&board->inside, 0);
-    atomic_store(&board->result, outcome(error, &ready));
+    atomic_store(&board->result, deed_outcome(error, &ready));
     pause_for_ever();
 }
 
@@ -142,36 +75,27 @@ static void heir(void *context) {
     static const struct deed any = {.verb = BIND};
     if (deed->verb == RELEASE || (deed->port != 0 && deed->port != SENTINEL))
         deed = &any;
-    struct ready ready = get_ready(deed);
+    struct ready ready = deed_ready(deed);
     struct clock start = clock_start();
-    int error = perform(deed, &ready);
+    int error = deed_perform(deed, &ready);
     board->haul.first_us = clock_us(&start);
     if (atomic_load(&board->started_us) != 0) /* from its constructor on */
         board->haul.first_us = now_us() - atomic_load(&board->started_us);
-    haul_note(&board->haul, SOCK_STREAM, outcome(error, &ready));
+    haul_note(&board->haul, SOCK_STREAM, deed_outcome(error, &ready));
     haul_take(&board->haul, SOCK_STREAM, range_count + 1);
     haul_take(&board->haul, SOCK_DGRAM, range_count + 1);
 }
 
-/* This program once more, from its start. */
-static void start_again(const char *role) {
-    char number[16], program[4096];
-    snprintf(number, sizeof number, "%d", board_fd);
-    setenv("TORTURE_BOARD_FD", number, 1);
-    setenv("TORTURE_ROLE", role, 1);
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    program[length > 0 ? length : 0] = 0;
-    execl(program, "kill", role, (char *)NULL);
-    die("exec: %s", strerror(errno));
+static unsigned lost(const struct scene *scene, int type) {
+    unsigned missing = haul_missing(&board->haul, type), strangers = type == SOCK_STREAM ? scene->strangers : 0;
+    return missing > strangers ? missing - strangers : 0;
 }
 
 static void judge(struct tally *tally, const struct scene *scene) {
     const struct haul *haul = &board->haul;
-    unsigned missing = haul_missing(haul, SOCK_STREAM);
-    unsigned lost = (missing > scene->strangers ? missing - scene->strangers : 0) + haul_missing(haul, SOCK_DGRAM);
     if (haul->error != 0)
         note(tally, "%s", strerror(-haul->error));
-    tally->lost += lost + (haul->error != 0);
+    tally->lost += lost(scene, SOCK_STREAM) + (haul->error != 0);
     tally->twice += haul_twice(haul);
 }
 
@@ -232,7 +156,7 @@ static bool kill_first_user(struct tally *tally, const struct scene *scene, cons
     tally->times++;
     tally_time(tally, best);
     tally->lost += best > LIMIT_US * slow;
-    tally->lost += stray_files();
+    tally->lost += stray_files() + lost(scene, SOCK_DGRAM);
     judge(tally, scene);
     return true;
 }
@@ -258,6 +182,7 @@ static bool kill_at(struct tally *tally, const struct scene *scene, const struct
     tally->times++;
     tally_time(tally, best);
     tally->lost += best > LIMIT_US * slow;
+    tally->lost += lost(scene, SOCK_DGRAM);
     judge(tally, scene);
     return true;
 }
@@ -315,12 +240,7 @@ static bool stop_at(struct tally *tally, const struct scene *scene, const struct
     tally->times++;
     tally_time(tally, waited);
     tally->lost += (unsigned)(waited > limit) + (unsigned)(after > LIMIT_US * slow);
-    unsigned missing = haul_missing(&board->haul, SOCK_STREAM);
-    tally->lost += missing > scene->strangers ? missing - scene->strangers : 0;
-    tally->lost += board->haul.error != 0;
-    if (board->haul.error != 0)
-        note(tally, "%s", strerror(-board->haul.error));
-    tally->twice += haul_twice(&board->haul);
+    judge(tally, scene);
     return true;
 }
 
@@ -368,157 +288,6 @@ static void places_of_change(struct tally *tally, const struct scene *scene, con
             missed += !go(tally, scene, walk, i);
     note_missed(tally, missed);
 }
-
-/* Scenes. */
-
-static pid_t living[4];
-static unsigned living_count;
-
-static void in_another(void (*body)(void *)) {
-    reap(child(body, NULL));
-}
-
-/* Who stays until the scene is over; returns when it is ready. */
-static void beside_another(void (*body)(void *)) {
-    atomic_store(&board->done, 0);
-    living[living_count++] = child(body, NULL);
-    if (!comes_about(&board->done))
-        die("somebody in a scene never got ready");
-}
-
-static void scene_over(void) {
-    while (living_count > 0)
-        end(living[--living_count]);
-}
-
-static void stay(void) {
-    atomic_store(&board->done, 1);
-    pause_for_ever();
-}
-
-static void take_all(void *ignored) {
-    (void)ignored;
-    haul_take(&board->haul, SOCK_STREAM, range_count);
-    haul_take(&board->haul, SOCK_DGRAM, range_count);
-}
-
-static void take_all_and_close(void *ignored) {
-    take_all(ignored);
-    for (int fd = 3; fd < 1024; fd++)
-        if (fd != board_fd)
-            close(fd);
-    stay();
-}
-
-static void take_sentinel(void *ignored) {
-    (void)ignored;
-    if (take(SOCK_STREAM, SENTINEL) < 0)
-        die("no sentinel in a scene");
-}
-
-static void serve_sentinel(void *ignored) {
-    (void)ignored;
-    static const struct deed deed = {.verb = BIND, .port = SENTINEL, .reuse = true};
-    struct ready ready = get_ready(&deed);
-    if (perform(&deed, &ready) != 0 || listen(ready.fd, 1) != 0)
-        die("no server in a scene");
-    stay();
-}
-
-/* A program that never heard of freeport, and has no segment mapped. */
-static void strangers(void *ignored) {
-    (void)ignored;
-    unsetenv("LD_PRELOAD");
-    start_again("strangers");
-}
-
-static void be_strangers(void) {
-    for (unsigned i = 0; i < 2; i++)
-        if (take_as_stranger(SOCK_STREAM, (uint16_t)(range_first + i)) < 0)
-            die("no stranger in a scene");
-    stay();
-}
-
-/* Sentinels of other sessions, wherever there is a port. */
-static void take_sessions(void *ignored) {
-    (void)ignored;
-    for (unsigned i = 0; i < range_count; i++) {
-        char session[24];
-        snprintf(session, sizeof session, "other-%u", i);
-        struct freeport_config config = {.tcp = getenv("FREEPORT_TCP"),
-                                         .udp = getenv("FREEPORT_TCP"),
-                                         .session = session,
-                                         .segment = getenv("FREEPORT_SEGMENT")};
-        struct freeport *other;
-        struct sockaddr_in address = {
-            .sin_family = AF_INET, .sin_port = htons(SENTINEL), .sin_addr = {htonl(INADDR_LOOPBACK)}};
-        int fd = socket(AF_INET, SOCK_STREAM, 0);
-        if (freeport_open(&other, &config) != 0 ||
-            freeport_bind(other, fd, (struct sockaddr *)&address, sizeof address, 0, NULL) != 0)
-            die("no other session in a scene");
-    }
-}
-
-static void die_with_lock(void *ignored) {
-    (void)ignored;
-    if (!segment_lock(segment))
-        die("the lock isn't to be had in a scene");
-    raise(SIGKILL);
-}
-
-static void dead_had_all(void) {
-    in_another(take_all);
-}
-
-static void living_closed_all(void) {
-    beside_another(take_all_and_close);
-}
-
-static void strangers_are_there(void) {
-    beside_another(strangers);
-}
-
-static void server_is_gone(void) {
-    in_another(take_sentinel);
-}
-
-static void server_is_there(void) {
-    beside_another(serve_sentinel);
-}
-
-static void sessions_had_all(void) {
-    in_another(take_sessions);
-}
-
-static void dead_has_lock(void) {
-    in_another(die_with_lock);
-}
-
-static void dead_has_lock_and_all(void) {
-    dead_had_all();
-    dead_has_lock();
-}
-
-static const struct scene scenes[] = {
-    {.what = "bind 0, fresh ports", .deed = {BIND, 0, false}, .keep = true},
-    {.what = "bind 0, ports of the dead", .deed = {BIND, 0, false}, .before = dead_had_all},
-    {.what = "bind 0, ports that the living closed", .deed = {BIND, 0, false}, .before = living_closed_all},
-    {.what = "bind 0, past strangers", .deed = {BIND, 0, false}, .before = strangers_are_there, .strangers = 2},
-    {.what = "bind 0, the lock is a dead one's", .deed = {BIND, 0, false}, .before = dead_has_lock_and_all},
-    {.what = "bind 0, other sessions' ports", .deed = {BIND, 0, false}, .before = sessions_had_all},
-    {.what = "listen, never bound", .deed = {LISTEN, 0, false}},
-    {.what = "sentinel, the first bind", .deed = {BIND, SENTINEL, false}, .keep = true},
-    {.what = "sentinel, its server is gone", .deed = {BIND, SENTINEL, false}, .before = server_is_gone, .keep = true},
-    {.what = "sentinel, beside its server", .deed = {BIND, SENTINEL, true}, .before = server_is_there},
-    {.what = "sentinel, past strangers",
-     .deed = {BIND, SENTINEL, false},
-     .before = strangers_are_there,
-     .strangers = 2},
-    {.what = "sentinel, the lock is a dead one's", .deed = {BIND, SENTINEL, false}, .before = dead_has_lock_and_all},
-    {.what = "freeport_get", .deed = {GET, 0, false}, .keep = true},
-    {.what = "freeport_get, ports of the dead", .deed = {GET, 0, false}, .before = dead_had_all},
-    {.what = "freeport_release", .deed = {RELEASE, 0, false}, .keep = true},
-};
 
 static const struct scene first_use = {.what = "the first use of all", .deed = {BIND, 0, false}};
 
@@ -610,13 +379,13 @@ static int play_role(const char *role) {
     if (board == MAP_FAILED)
         die("no board");
     if (strcmp(role, "strangers") == 0)
-        be_strangers();
+        scene_strangers();
     if (strcmp(role, "heir") == 0) {
         heir((void *)(uintptr_t)&first_use.deed);
         return 0;
     }
-    struct ready ready = get_ready(&first_use.deed);
-    perform(&first_use.deed, &ready);
+    struct ready ready = deed_ready(&first_use.deed);
+    deed_perform(&first_use.deed, &ready);
     atomic_store(&board->inside, 0);
     pause_for_ever();
 }
@@ -663,7 +432,7 @@ int main(int argc, char **argv) {
     unsigned char *pristine = shared_memory(sizeof *segment);
     memcpy(pristine, segment, sizeof *segment);
     bool well = true;
-    for (size_t i = 0; i < sizeof scenes / sizeof scenes[0]; i++) {
+    for (size_t i = 0; i < scene_count; i++) {
         const char *only = getenv("TORTURE_ONLY");
         if ((only && !strstr(scenes[i].what, only)) || (stopping && scenes[i].deed.verb == RELEASE))
             continue;
