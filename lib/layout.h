@@ -24,9 +24,8 @@
 enum { FP_TCP_INDEX = 0, FP_UDP_INDEX = 1, FP_PROTOCOL_COUNT = 2 };
 
 enum {
-    FP_VERSION = 1,
-    FP_LOCKS = 4,        /* see lock.c: 64-bit and 32-bit, glibc and others */
-    FP_LOCK_BYTES = 64,  /* room for any pthread_mutex_t */
+    FP_VERSION = 2,
+    FP_LOCK_READY = 2,
     FP_LABEL_BYTES = 64, /* a name (32 at most) or a session (64), padded with zero bytes */
     FP_NAMES = 1024,
     FP_SESSIONS = 16384,
@@ -41,11 +40,15 @@ typedef uint64_t fp_owner;
 /* What an entry is, packed by fp_meaning_*() in table.h into one word, so that a reader sees all of it or none. */
 typedef uint64_t fp_meaning;
 
-struct fp_lock_area {
-    _Atomic uint32_t state; /* 0 unset, 1 being set up, 2 ready */
-    _Atomic uint32_t stuck; /* somebody waited in vain: wait little from now on. Cleared by whoever gets the lock */
-    uint64_t unused[7];
-    _Alignas(16) unsigned char mutex[FP_LOCK_BYTES];
+/*
+ * One for processes of all word sizes and C libraries. It is no pthread_mutex_t: the C library follows pointers that
+ * stand in that, and whoever may write to the segment could have it write anywhere.
+ */
+struct fp_lock_word {
+    _Atomic uint32_t state; /* FP_LOCK_READY; else this segment is used without its lock */
+    uint32_t unused;
+    _Atomic fp_owner holder; /* 0: nobody */
+    uint64_t unused2[62];
 };
 
 /* A name or a session. `sequence` is 0 where it was never used, odd while somebody writes, even where it is whole. */
@@ -77,7 +80,7 @@ struct fp_header {
     uint32_t version;
     uint32_t header_bytes;
     uint64_t segment_bytes;
-    uint32_t entry_bytes, label_bytes, names, sessions, index_slots, locks;
+    uint32_t entry_bytes, label_bytes, names, sessions, index_slots, lock_bytes;
     uint64_t unused[4];
 
     /* Changes from here on. */
@@ -90,7 +93,7 @@ struct fp_header {
 
 struct fp_segment {
     struct fp_header header;
-    struct fp_lock_area locks[FP_LOCKS];
+    struct fp_lock_word lock;
     struct fp_label names[FP_NAMES];
     struct fp_cursor cursors[FP_NAMES];
     /* Hints for the search, by protocol and port. A wrong bit costs time, never a port. */
@@ -102,13 +105,13 @@ struct fp_segment {
     struct fp_entry entries[FP_PROTOCOL_COUNT][FP_PORTS];
 };
 
-static_assert(sizeof(struct fp_lock_area) == 128, "a format");
+static_assert(sizeof(struct fp_lock_word) == 512, "a format");
 static_assert(sizeof(struct fp_label) == 80, "a format");
 static_assert(sizeof(struct fp_entry) == 48, "a format");
 static_assert(sizeof(struct fp_cursor) == 16, "a format");
 static_assert(offsetof(struct fp_header, reach) == 80, "a format");
 static_assert(sizeof(struct fp_header) == 144, "a format");
-static_assert(offsetof(struct fp_segment, locks) == 144, "a format");
+static_assert(offsetof(struct fp_segment, lock) == 144, "a format");
 static_assert(offsetof(struct fp_segment, names) == 656, "a format");
 static_assert(offsetof(struct fp_segment, cursors) == 656 + 1024 * 80, "a format");
 static_assert(offsetof(struct fp_segment, taken) == 98960, "a format");

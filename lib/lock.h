@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The lock that puts all processes of a segment in sequence: a robust process-shared mutex, one for each kind of
- * pthread_mutex_t there is (they differ between word sizes and C libraries), in an area of the segment each.
+ * The lock that puts all processes of a segment in sequence: a word that says who holds it. A holder that is dead is
+ * followed at once, by whoever looks next; one that does not give it back, after a quarter of a second.
  *
- * It is a courtesy, not a guarantee: whoever can't have it within a quarter of a second goes on without. See layout.h.
+ * It is a courtesy, not a guarantee: see layout.h. Nothing in it is followed or trusted, so whatever stands there, the
+ * worst that comes of it is that wait.
  */
 #ifndef FREEPORT_LIB_LOCK_H
 #define FREEPORT_LIB_LOCK_H
@@ -15,12 +16,13 @@
 #include <stdbool.h>
 
 struct fp_locked {
-    struct fp_lock_area *area; /* NULL: went on without */
+    struct fp_lock_word *lock; /* NULL: went on without */
+    fp_owner holder;           /* this process */
     sigset_t signals;          /* the thread's mask before */
     struct fp_cancel cancel;   /* its cancel state and type before */
 };
 
-/* Sets up this process's kind of lock in a fresh segment. Where another kind of process made it, fp_lock() does. */
+/* Sets the lock up in a fresh segment. */
 void fp_lock_prepare(struct fp_segment *segment);
 
 /*

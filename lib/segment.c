@@ -101,7 +101,7 @@ static void stamp(struct fp_segment *segment) {
     header->names = FP_NAMES;
     header->sessions = FP_SESSIONS;
     header->index_slots = FP_INDEX_SLOTS;
-    header->locks = FP_LOCKS;
+    header->lock_bytes = sizeof(struct fp_lock_word);
     fp_lock_prepare(segment);
     atomic_thread_fence(memory_order_release);
     header->magic = FP_MAGIC;
@@ -111,7 +111,8 @@ static bool stamped_right(const struct fp_header *header) {
     return header->magic == FP_MAGIC && header->version == FP_VERSION && header->header_bytes == sizeof *header &&
            header->segment_bytes == sizeof(struct fp_segment) && header->entry_bytes == sizeof(struct fp_entry) &&
            header->label_bytes == sizeof(struct fp_label) && header->names == FP_NAMES &&
-           header->sessions == FP_SESSIONS && header->index_slots == FP_INDEX_SLOTS && header->locks == FP_LOCKS;
+           header->sessions == FP_SESSIONS && header->index_slots == FP_INDEX_SLOTS &&
+           header->lock_bytes == sizeof(struct fp_lock_word);
 }
 
 /* Gives the finished object its name. -EEXIST where somebody else's was there first. */

@@ -53,6 +53,6 @@ config() {
 other_version() {
     printf 'freeport\377\377\377\377%0200d' 0 >"/dev/shm$TEST_SEGMENT"
     # shellcheck disable=SC2034
-    OTHER_VERSION="freeport: segment $TEST_SEGMENT: of another version of freeport: layout 4294967295, and this one has 1; \
+    OTHER_VERSION="freeport: segment $TEST_SEGMENT: of another version of freeport: layout 4294967295, and this one has 2; \
 FREEPORT_SEGMENT names another, or remove it once nothing uses it: rm /dev/shm$TEST_SEGMENT"
 }

@@ -67,7 +67,7 @@ in_shm() {
     other_version
     chmod 666 "/dev/shm$TEST_SEGMENT"
     run -5 setpriv --reuid 65534 --regid 65534 --clear-groups "$FREEPORT_CLI" list
-    assert_output "freeport: segment $TEST_SEGMENT: of another version of freeport: layout 4294967295, and this one has 1; \
+    assert_output "freeport: segment $TEST_SEGMENT: of another version of freeport: layout 4294967295, and this one has 2; \
 FREEPORT_SEGMENT names another, or user 0 removes it once nothing uses it"
 }
 

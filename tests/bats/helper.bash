@@ -68,10 +68,10 @@ left_behind() (
 )
 nobody_is_left() { [[ -z $(left_behind) ]]; }
 
-# take_lock_away: in the segment, which is there, the lock counts as one that is just being set up, by somebody who never
-# ends. On a machine that is loaded enough, it is so, too: who has it is not on a processor for as long as others wait.
+# take_lock_away: from here on, processes use the segment, which is there, without its lock. So does a process that could
+# not have the lock in time.
 take_lock_away() {
-    # The state of the lock of 64-bit glibc processes; see lib/layout.h.
+    # The lock's state, which is not FP_LOCK_READY then; see lib/layout.h.
     printf '\001' | dd of="/dev/shm$FREEPORT_SEGMENT" bs=1 seek=144 conv=notrunc status=none
 }
 

@@ -300,7 +300,7 @@ REUSEPORT_OPTION=getsockopt/1=1/2=15
 
 # What a sandbox has to let through, as the README has it; and what fpsock itself needs.
 README_CALLS=bind,getsockname,getsockopt,setsockopt,socket,close,openat,read,write,newfstatat,getdents64,readlinkat
-README_CALLS+=,sendto,pwritev2,poll,rt_sigprocmask,rt_sigpending,rt_sigtimedwait,getpid,kill,mmap,madvise,munmap,futex
+README_CALLS+=,sendto,pwritev2,poll,rt_sigprocmask,rt_sigpending,rt_sigtimedwait,getpid,kill,mmap,madvise,munmap
 README_CALLS+=,clock_nanosleep
 FPSOCK_CALLS=write,mprotect,listen,exit_group
 

@@ -45,7 +45,6 @@ static void empty_segment(void) {
     if (madvise(first, (size_t)((char *)(segment + 1) - first), MADV_DONTNEED) != 0)
         abort();
     fp_lock_prepare(segment);
-    segment->locks[0].stuck = 1; /* whoever finds the lock taken waits a millisecond, not a quarter of a second */
 }
 
 /* Writes. */
@@ -55,7 +54,7 @@ static const struct part {
     size_t offset, words;
 } parts[] = {
     {offsetof(struct fp_segment, header), sizeof(struct fp_header) / 8},
-    {offsetof(struct fp_segment, locks), sizeof(struct fp_lock_area) / 8},
+    {offsetof(struct fp_segment, lock), sizeof(struct fp_lock_word) / 8},
     {offsetof(struct fp_segment, names), FP_NAMES * sizeof(struct fp_label) / 8},
     {offsetof(struct fp_segment, cursors), FP_NAMES * sizeof(struct fp_cursor) / 8},
     {offsetof(struct fp_segment, taken), FP_PROTOCOL_COUNT *FP_WORDS},
@@ -68,6 +67,12 @@ static const struct part {
 /* The last one is as long as may be: there is no zero byte behind it. */
 static const char *const labels[] = {"default", "one", "two",
                                      "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"};
+
+/* A holder that is there would be waited for, a quarter of a second each time. */
+static void free_lock(void) {
+    if (!fp_owner_gone_quick(atomic_load(&segment->lock.holder)))
+        atomic_store(&segment->lock.holder, 0);
+}
 
 /* A word that means something at many a place, or any other. */
 static uint64_t any_word(void) {
@@ -102,7 +107,7 @@ static void write_word(void) {
     size_t word = (size_t)(input_word(&input, 3) % part->words);
     uint64_t value = any_word();
     memcpy((char *)segment + part->offset + word * 8, &value, sizeof value);
-    segment->locks[0].stuck = 1;
+    free_lock();
 }
 
 /* An entry of the small range, whole: what a mutation of single words rarely meets. */
@@ -148,7 +153,7 @@ static void fill_part(void) {
     char *at = (char *)segment + part->offset;
     for (size_t i = 0; i < words; i++, value += step)
         memcpy(at + i * 8, &value, sizeof value);
-    segment->locks[0].stuck = 1;
+    free_lock();
 }
 
 static void write_something(void) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * holders: the lock is held by somebody who will never give it back, in each of the ways in which a robust mutex does
- * not help: stopped, killed as a vfork or raw clone child, which share or copy their parent's thread, or without the
- * segment that it is in. And in the ways in which it does: as a thread that ended, over exec.
+ * holders: the lock's holder never gives it back. Where it is dead, the next one takes the lock at once. Where it looks
+ * alive, the lock is taken from it after a quarter of a second: it is stopped, it ended as a part of a process that is
+ * there (a thread, a vfork child), or it has lost the segment.
  *
- * Others have to go on after the quarter of a second that the lock is waited for, then all but at once; the process in
- * question, too; and each has a port of its own. When it has gone on or is gone, all is as before.
+ * Others have to go on after that wait, and all but at once from then on; the process in question, too; and each has a
+ * port of its own. When it has gone on or is dead, all is as before.
  */
 #include "torture.h"
 
@@ -141,15 +141,15 @@ static void exec_away(void) {
 static const struct scene {
     const char *what;
     void (*deed)(void);
-    bool helped; /* the mutex is given back by the kernel: nobody has to wait */
+    bool dead; /* the holder is: nobody has to wait */
 } scenes[] = {
     {"stopped with the lock", stop_myself, false},
     {"a vfork child died with the lock", lose_vfork_child, false},
     {"a CLONE_VM child died with the lock", lose_clone_child, false},
-    {"a raw clone child died with the lock", lose_raw_clone_child, false},
+    {"a raw clone child died with the lock", lose_raw_clone_child, true},
     {"the lock's memory was unmapped", unmap_it, false},
-    {"a thread ended with the lock", lose_thread, true},
-    {"exec with the lock", exec_away, true},
+    {"a thread ended with the lock", lose_thread, false},
+    {"exec with the lock", exec_away, false},
 };
 
 static void holder(void *context) {
@@ -203,7 +203,7 @@ static void one_go(struct tally *tally, const struct scene *scene) {
         die("%s: nothing came of it", scene->what);
     pid_t pids[OTHERS];
     unsigned failed = 0;
-    int64_t wait_us = (int64_t)SOON_US * slow + (scene->helped ? 0 : LOCK_WAIT_US);
+    int64_t wait_us = (int64_t)SOON_US * slow + (scene->dead ? 0 : LOCK_WAIT_US);
     for (uintptr_t i = 0; i < OTHERS; i++)
         pids[i] = child(other, (void *)i);
     for (unsigned i = 0; i < OTHERS; i++) {

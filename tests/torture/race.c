@@ -4,8 +4,7 @@
  * sentinels. Two handles stand for two names, and map the segment twice, so that one thread's stores are seen at
  * another address by the next, as they are between processes.
  *
- * There is no suppression. What TSan cannot know is what pthread_mutex_clocklock() does; under it, lock.c takes the
- * lock with pthread_mutex_timedlock() instead.
+ * There is no suppression.
  */
 #include "freeport.h"
 #include "torture.h"

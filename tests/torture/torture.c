@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -248,28 +247,21 @@ struct fp_segment *segment_map(void) {
     return memory;
 }
 
-/* The area of processes like this one: the only one that is set up in a segment of the torture's own. */
-static pthread_mutex_t *lock_of(const struct fp_segment *segment) {
-    enum { READY = 2 };
-    for (unsigned i = 0; i < FP_LOCKS; i++)
-        if (atomic_load(&segment->locks[i].state) == READY)
-            return (pthread_mutex_t *)(uintptr_t)segment->locks[i].mutex;
-    return NULL;
-}
-
 pid_t segment_lock_holder(const struct fp_segment *segment) {
-    const pthread_mutex_t *mutex = lock_of(segment);
-    return mutex ? *(volatile const int *)mutex & 0x3fffffff : 0; /* the futex word comes first: FUTEX_TID_MASK */
+    return fp_owner_pid(atomic_load(&segment->lock.holder));
 }
 
 bool segment_lock(struct fp_segment *segment) {
-    pthread_mutex_t *mutex = lock_of(segment);
-    int error = mutex ? pthread_mutex_lock(mutex) : EINVAL;
-    if (error == EOWNERDEAD)
-        error = pthread_mutex_consistent(mutex);
-    return error == 0;
+    fp_owner nobody = 0, self = fp_owner_self();
+    while (!atomic_compare_exchange_strong(&segment->lock.holder, &nobody, self)) {
+        if (!fp_owner_gone_quick(nobody))
+            return false;
+        nobody = 0;
+    }
+    return true;
 }
 
 void segment_unlock(struct fp_segment *segment) {
-    pthread_mutex_unlock(lock_of(segment));
+    fp_owner self = fp_owner_self();
+    atomic_compare_exchange_strong(&segment->lock.holder, &self, 0);
 }

@@ -8,7 +8,7 @@
 #ifndef FREEPORT_TESTS_TORTURE_H
 #define FREEPORT_TESTS_TORTURE_H
 
-#include "layout.h"
+#include "owner.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>

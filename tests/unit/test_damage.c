@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A segment in use of which a byte has changed, whoever wrote it: every byte of the header and the locks, and every
+ * A segment in use of which a byte has changed, whoever wrote it: every byte of the header and the lock, and every
  * byte that stands for what is assigned. The library goes on with it: a port of the range or a known error, and soon;
  * and what is bound stays its owner's, since the kernel has the last word.
  */
@@ -66,10 +66,6 @@ static int set_up(void **state) {
     assert_true(session >= 0);
     close(session);
     assert_int_equal(freeport_get(fp, FREEPORT_TCP, 1000, &reserved_port), 0);
-    /* Somebody has waited in vain: or a lock that looks taken would cost a quarter of a second, for each of its bytes.
-     */
-    for (unsigned i = 0; i < FP_LOCKS; i++)
-        atomic_store(&fp->segment->locks[i].stuck, 1);
     assert_int_equal(stat(segment_path, &st), 0);
     inode = st.st_ino;
     make_private();
@@ -160,7 +156,7 @@ static void flip_object(const void *object, size_t length) {
     flip_bytes((size_t)((const char *)object - (const char *)fp->segment), length);
 }
 
-static void every_byte_of_the_header_and_the_locks(void **state) {
+static void every_byte_of_the_header_and_the_lock(void **state) {
     (void)state;
     flip_bytes(0, offsetof(struct fp_segment, names));
 }
@@ -220,7 +216,7 @@ int main(void) {
     snprintf(segment_path, sizeof segment_path, "/dev/shm%s", segment_name);
     unlink(segment_path);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_byte_of_the_header_and_the_locks),
+        cmocka_unit_test(every_byte_of_the_header_and_the_lock),
         cmocka_unit_test(what_is_not_stamped_is_no_reason_to_refuse_it),
         cmocka_unit_test(every_byte_of_a_name_and_its_cursor),
         cmocka_unit_test(every_byte_of_a_session_and_its_place_in_the_index),

@@ -59,7 +59,7 @@ static void the_header_is_144_bytes_of_these_fields(void **state) {
     ASSERT_FIELD(header.names, 4, 32);
     ASSERT_FIELD(header.sessions, 4, 36);
     ASSERT_FIELD(header.index_slots, 4, 40);
-    ASSERT_FIELD(header.locks, 4, 44);
+    ASSERT_FIELD(header.lock_bytes, 4, 44);
     ASSERT_FIELD(header.unused, 32, 48);
     ASSERT_FIELD(header.reach, 4, 80);
     ASSERT_FIELD(header.turn, 4, 84);
@@ -69,15 +69,13 @@ static void the_header_is_144_bytes_of_these_fields(void **state) {
     ASSERT_FIELD(header, 144, 0);
 }
 
-static void the_locks_are_four_of_128_bytes(void **state) {
+static void the_lock_is_512_bytes(void **state) {
     (void)state;
-    ASSERT_FIELD(locks[0].state, 4, 144);
-    ASSERT_FIELD(locks[0].stuck, 4, 148);
-    ASSERT_FIELD(locks[0].unused, 56, 152);
-    ASSERT_FIELD(locks[0].mutex, 64, 208);
-    ASSERT_FIELD(locks[1], 128, 272);
-    ASSERT_FIELD(locks[3].mutex, 64, 592);
-    ASSERT_FIELD(locks, 512, 144);
+    ASSERT_FIELD(lock.state, 4, 144);
+    ASSERT_FIELD(lock.unused, 4, 148);
+    ASSERT_FIELD(lock.holder, 8, 152);
+    ASSERT_FIELD(lock.unused2, 496, 160);
+    ASSERT_FIELD(lock, 512, 144);
 }
 
 static void the_names_are_1024_labels_of_80_bytes(void **state) {
@@ -145,7 +143,7 @@ static void the_entries_are_48_bytes_for_each_port_of_each_protocol(void **state
 /* Little-endian, as every machine is that runs this; another one's segment is another format. */
 static const unsigned char fresh_header[144] = {
     'f',  'r',  'e',  'e', 'p', 'o', 'r', 't', /* magic */
-    1,    0,    0,    0,                       /* version */
+    2,    0,    0,    0,                       /* version */
     144,  0,    0,    0,                       /* header */
     0x90, 0x02, 0x86, 0,   0,   0,   0,   0,   /* 8782480 bytes in all */
     48,   0,    0,    0,                       /* an entry */
@@ -153,7 +151,7 @@ static const unsigned char fresh_header[144] = {
     0,    4,    0,    0,                       /* 1024 names */
     0,    0x40, 0,    0,                       /* 16384 sessions */
     0,    0,    2,    0,                       /* 131072 slots */
-    4,    0,    0,    0,                       /* locks */
+    0,    2,    0,    0,                       /* a lock */
 };
 
 static void a_fresh_segment_is_stamped_with_these_bytes_and_zero_behind_its_lock(void **state) {
@@ -178,15 +176,9 @@ static void a_fresh_segment_is_stamped_with_these_bytes_and_zero_behind_its_lock
     close(fd);
 
     assert_memory_equal(bytes, fresh_header, sizeof fresh_header);
-    size_t lock = 144;
-#ifndef __GLIBC__
-    lock += 256;
-#endif
-    if (sizeof(void *) == 4)
-        lock += 128;
-    assert_int_equal(bytes[lock], 2);
-    memset(bytes + lock, 0, 128);
-    for (size_t i = 144; i < SEGMENT_BYTES; i++)
+    static const unsigned char ready[4] = {2, 0, 0, 0};
+    assert_memory_equal(bytes + 144, ready, sizeof ready);
+    for (size_t i = 148; i < SEGMENT_BYTES; i++)
         if (bytes[i] != 0)
             fail_msg("byte %zu of a fresh segment is %u", i, bytes[i]);
 }
@@ -195,7 +187,7 @@ int main(void) {
     map_zeroes();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_header_is_144_bytes_of_these_fields),
-        cmocka_unit_test(the_locks_are_four_of_128_bytes),
+        cmocka_unit_test(the_lock_is_512_bytes),
         cmocka_unit_test(the_names_are_1024_labels_of_80_bytes),
         cmocka_unit_test(the_cursors_are_1024_of_16_bytes),
         cmocka_unit_test(the_hints_are_a_bit_for_each_port_of_each_protocol),
