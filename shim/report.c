@@ -20,6 +20,27 @@ enum { NOBODY_DEVICE = 0, NOBODY_INODE = 1 };
 /* How often a FIFO without a reader is looked at again, while the timeout lasts. */
 enum { READER_PAUSE_MS = 5 };
 
+/*
+ * A place that reports go to. `slow` is set while its reader has let one call wait for as long as FREEPORT_TIMEOUT:
+ * until it takes a line, no call waits for it. Written by any thread that reports there; a child has what it was at the
+ * fork.
+ */
+struct place {
+    const char *variable;
+    atomic_bool slow;
+};
+
+static struct place descriptor_place = {.variable = "FREEPORT_REPORT_FD"}, file_place = {.variable = "FREEPORT_REPORT"};
+
+static int patience_ms(const struct fp_settings *settings, const struct place *place) {
+    return atomic_load_explicit(&place->slow, memory_order_relaxed) ? 0 : settings->timeout_ms;
+}
+
+/* `error`: what came of a line; 0 where it was taken. */
+static void note_reader(struct place *place, int error) {
+    atomic_store_explicit(&place->slow, error == EAGAIN || error == ENXIO, memory_order_relaxed);
+}
+
 static void start_descriptor(struct fp_settings *settings) {
     if (settings->report_fd < 0 || settings->report_device != 0 || settings->report_inode != 0)
         return;
@@ -142,14 +163,24 @@ static void cant_write(const struct fp_settings *settings, const char *variable,
         trouble(settings, variable, value, "written", error);
 }
 
+/* `value`: of the place's variable, where it is to be shown. */
+static void write_line(const struct fp_settings *settings, struct place *place, const char *value,
+                       const struct fp_line *line, int fd, int timeout_ms) {
+    int error = fp_line_write(line, fd, timeout_ms) ? 0 : errno;
+    note_reader(place, error);
+    if (error != 0)
+        cant_write(settings, place->variable, value, error);
+}
+
 static void to_descriptor(const struct fp_settings *settings, const struct fp_line *line) {
     struct stat st;
     /* Programs close descriptors and reuse their numbers: a stranger is never written to. */
     if (fstat(settings->report_fd, &st) != 0 || (uint64_t)st.st_dev != settings->report_device ||
         (uint64_t)st.st_ino != settings->report_inode)
         lost(settings, "FREEPORT_REPORT_FD", "the descriptor is closed, or something else by now");
-    else if (!fp_line_write(line, settings->report_fd, settings->timeout_ms))
-        cant_write(settings, "FREEPORT_REPORT_FD", NULL, errno);
+    else
+        write_line(settings, &descriptor_place, NULL, line, settings->report_fd,
+                   patience_ms(settings, &descriptor_place));
 }
 
 /* A FIFO is opened for writing when it has a reader; until then the open fails with ENXIO. */
@@ -165,14 +196,14 @@ static int open_in_time(const char *path, int *timeout_ms) {
 }
 
 static void to_file(const struct fp_settings *settings, const struct fp_line *line) {
-    int timeout_ms = settings->timeout_ms;
+    int timeout_ms = patience_ms(settings, &file_place);
     struct fp_cancel cancel = fp_cancel_off();
     int fd = open_in_time(settings->report, &timeout_ms);
     if (fd < 0) {
+        note_reader(&file_place, errno);
         trouble(settings, "FREEPORT_REPORT", settings->report, "opened", errno);
     } else {
-        if (!fp_line_write(line, fd, timeout_ms))
-            cant_write(settings, "FREEPORT_REPORT", settings->report, errno);
+        write_line(settings, &file_place, settings->report, line, fd, timeout_ms);
         close(fd);
     }
     fp_cancel_restore(cancel);

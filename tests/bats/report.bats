@@ -304,6 +304,42 @@ udp 0 $first 127.0.0.1 PID default"
     wait_for "$PATIENCE" grep -qaE "tcp 0 $first 127\.0\.0\.1 [0-9]+ default" "$BATS_TEST_TMPDIR/read"
 }
 
+@test "a reader that let one call wait for FREEPORT_TIMEOUT holds up no more, until it reads" {
+    full_pipe
+    configure FREEPORT_REPORT_FD=7 FREEPORT_TIMEOUT=1000
+    local twelve=(udp4 bind 127.0.0.1 0) i
+    for ((i = 1; i < 12; i++)); do twelve+=(udp4 bind 127.0.0.1 0); done
+    before=$(milliseconds)
+    run -0 eval 'fpsock "${twelve[@]}" 7>&$pipe'
+    took=$(($(milliseconds) - before))
+    assert_equal "$(sort -u <<<"$output") ${#lines[@]}" "ok 12"
+    ((took >= 1000)) || fail "did not wait once: $took ms"
+    ((took < 10000)) || fail "waited more than once: $took ms"
+
+    # It reads: the next line is taken, and one that finds the pipe full again waits again.
+    fifo=$BATS_TEST_TMPDIR/fifo
+    before=$(milliseconds)
+    run -0 eval 'fpsock "${twelve[@]:0:4}" sh "dd if=$fifo of=$BATS_TEST_TMPDIR/all iflag=nonblock bs=1M status=none" \
+        udp4 bind 127.0.0.1 0 sh "dd if=/dev/zero of=$fifo oflag=nonblock bs=4096 status=none" \
+        sh "dd if=/dev/zero of=$fifo oflag=nonblock bs=1 status=none" udp4 bind 127.0.0.1 0 7>&$pipe 2>/dev/null'
+    took=$(($(milliseconds) - before))
+    ((took >= 2000)) || fail "did not wait again: $took ms"
+    dd if="$fifo" of="$BATS_TEST_TMPDIR/read" iflag=nonblock bs=1M status=none 2>/dev/null || true
+    assert_equal "$(grep -acE 'udp 0 [0-9]+ 127\.0\.0\.1 [0-9]+ default' "$BATS_TEST_TMPDIR/read")" 1
+}
+
+@test "a FIFO that nobody reads delays a program once" {
+    mkfifo "$BATS_TEST_TMPDIR/fifo"
+    configure FREEPORT_REPORT="$BATS_TEST_TMPDIR/fifo" FREEPORT_TIMEOUT=1000 FREEPORT_LOG=quiet
+    local five=(udp4 bind 127.0.0.1 0 udp4 bind 127.0.0.1 0 udp4 bind 127.0.0.1 0 udp4 bind 127.0.0.1 0
+        udp4 bind 127.0.0.1 0)
+    before=$(milliseconds)
+    run -0 fpsock "${five[@]}"
+    took=$(($(milliseconds) - before))
+    assert_equal "$(sort -u <<<"$output") ${#lines[@]}" "ok 5"
+    ((took >= 1000 && took < 4000)) || fail "did not wait once: $took ms"
+}
+
 # cant_open WHY: the one line on standard error, of a process that binds more than once.
 cant_open() {
     ((${#stderr_lines[@]} == 1)) || fail "not one line: $stderr"
