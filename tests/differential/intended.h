@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* The differences that freeport makes on purpose. The README's limits name each. */
+#ifndef FREEPORT_DIFFERENTIAL_INTENDED_H
+#define FREEPORT_DIFFERENTIAL_INTENDED_H
+
+#include "sequence.h"
+
+/* The first line in which two plays of a sequence differ. */
+struct difference {
+    const struct sequence *sequence;
+    const char *kernel; /* all that was played before it and it, on the plain kernel */
+    unsigned index;     /* the call */
+    char before[512];   /* its line on the plain kernel */
+    char after[512];    /* and under freeport */
+};
+
+/* The reason, where the difference is intended; else NULL. */
+const char *intended_reason(const struct difference *difference);
+
+#endif

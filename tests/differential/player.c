@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * player SEED [all|none|INDEX,INDEX...]: plays a sequence of socket calls, or some of it, and says on standard output
+ * how each went, a line a call. It knows nothing of freeport. Ports that nobody named are numbered as they turn up, so
+ * that two runs can be compared line by line.
+ *
+ * It wants a network namespace of its own, with the loopback interface up, and no other descriptors than the first
+ * three.
+ */
+#include "play.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { STATE_FD = 3, PATIENCE_SECONDS = 20 };
+
+struct play *play;
+
+static char line[16384];
+static size_t line_length;
+
+void say(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    int more = vsnprintf(line + line_length, sizeof line - line_length, format, arguments);
+    va_end(arguments);
+    if (more > 0)
+        line_length += (size_t)more;
+    if (line_length >= sizeof line)
+        line_length = sizeof line - 1;
+}
+
+void say_error(int error) {
+    static const struct {
+        int error;
+        const char *name;
+    } names[] = {
+        {EACCES, "EACCES"},
+        {EADDRINUSE, "EADDRINUSE"},
+        {EADDRNOTAVAIL, "EADDRNOTAVAIL"},
+        {EAFNOSUPPORT, "EAFNOSUPPORT"},
+        {EAGAIN, "EAGAIN"},
+        {EALREADY, "EALREADY"},
+        {EBADF, "EBADF"},
+        {ECONNABORTED, "ECONNABORTED"},
+        {ECONNREFUSED, "ECONNREFUSED"},
+        {ECONNRESET, "ECONNRESET"},
+        {EDESTADDRREQ, "EDESTADDRREQ"},
+        {EFAULT, "EFAULT"},
+        {EINPROGRESS, "EINPROGRESS"},
+        {EINVAL, "EINVAL"},
+        {EISCONN, "EISCONN"},
+        {EMSGSIZE, "EMSGSIZE"},
+        {ENETUNREACH, "ENETUNREACH"},
+        {ENOPROTOOPT, "ENOPROTOOPT"},
+        {ENOTCONN, "ENOTCONN"},
+        {EOPNOTSUPP, "EOPNOTSUPP"},
+        {EPERM, "EPERM"},
+        {EPIPE, "EPIPE"},
+        {EPROTONOSUPPORT, "EPROTONOSUPPORT"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].error == error) {
+            say("%s", names[i].name);
+            return;
+        }
+    say("errno %d", error);
+}
+
+static void write_line(void) {
+    line[line_length++] = '\n';
+    for (size_t written = 0; written < line_length;) {
+        ssize_t more = write(STDOUT_FILENO, line + written, line_length - written);
+        if (more <= 0)
+            _exit(2);
+        written += (size_t)more;
+    }
+    line_length = 0;
+}
+
+static void play_here(const struct step *step, unsigned index) {
+    static const char *const wheres[] = {"", " (forked)", " (executed)"};
+    say("%u%s ", index, wheres[step->where]);
+    play_step(step, index);
+    write_line();
+}
+
+static void play_in_child(const struct step *step, unsigned index) {
+    char seed[32], number[16];
+    int fds[SLOTS], status;
+    memcpy(fds, play->fds, sizeof fds);
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)play->seed);
+    snprintf(number, sizeof number, "%u", index);
+    pid_t child = fork();
+    if (child == 0) {
+        if (step->where == AFTER_AN_EXEC)
+            execl("/proc/self/exe", "player", "--one", seed, number, (char *)NULL);
+        else
+            play_here(step, index);
+        _exit(step->where == AFTER_AN_EXEC ? 127 : 0);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        exit(2);
+    memcpy(play->fds, fds, sizeof fds); /* the child's descriptors went with it */
+    if (status != 0) {
+        say("%u the child ended with status %#x", index, (unsigned)status);
+        write_line();
+    }
+}
+
+static void play_one(const struct sequence *sequence, unsigned index) {
+    const struct step *step = &sequence->steps[index];
+    if (step->where == HERE)
+        play_here(step, index);
+    else
+        play_in_child(step, index);
+}
+
+static void play_chosen(const struct sequence *sequence, const char *chosen) {
+    if (strcmp(chosen, "none") == 0)
+        return;
+    if (strcmp(chosen, "all") == 0) {
+        for (unsigned i = 0; i < sequence->count; i++)
+            play_one(sequence, i);
+        return;
+    }
+    for (char *at = (char *)(uintptr_t)chosen; *at;) {
+        unsigned long index = strtoul(at, &at, 10);
+        if (index < sequence->count)
+            play_one(sequence, (unsigned)index);
+        if (*at++ != ',')
+            return;
+    }
+}
+
+static bool map_state(bool fresh) {
+    if (fresh) {
+        int fd = memfd_create("play", 0);
+        if (fd < 0 || dup2(fd, STATE_FD) < 0 || ftruncate(STATE_FD, sizeof *play) != 0)
+            return false;
+        if (fd != STATE_FD)
+            close(fd);
+    }
+    play = mmap(NULL, sizeof *play, PROT_READ | PROT_WRITE, MAP_SHARED, STATE_FD, 0);
+    return play != MAP_FAILED;
+}
+
+int main(int argc, char **argv) {
+    static struct sequence sequence;
+    bool one = argc == 4 && strcmp(argv[1], "--one") == 0;
+    if (argc != 3 && !one) {
+        fprintf(stderr, "usage: %s SEED all|none|INDEX,INDEX...\n", argv[0]);
+        return 2;
+    }
+    if (!map_state(!one))
+        return 2;
+    alarm(PATIENCE_SECONDS);
+    uint64_t seed = strtoull(argv[1 + one], NULL, 10);
+    sequence_make(&sequence, seed);
+    if (one) {
+        play_here(&sequence.steps[strtoul(argv[3], NULL, 10) % MOST_STEPS], (unsigned)strtoul(argv[3], NULL, 10));
+        return 0;
+    }
+    play->seed = seed;
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        play->fds[slot] = -1;
+    play_chosen(&sequence, argv[2]);
+    return 0;
+}
