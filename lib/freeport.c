@@ -3,6 +3,7 @@
 #include "freeport.h"
 
 #include "assign.h"
+#include "errors.h"
 #include "owner.h"
 
 #include <arpa/inet.h>
@@ -252,6 +253,6 @@ const char *freeport_strerror(int error) {
     case EPROTONOSUPPORT:
         return "not a TCP, MPTCP or UDP socket";
     default:
-        return strerrordesc_np(-error) ? strerrordesc_np(-error) : "unknown error";
+        return fp_error_text(-error);
     }
 }

@@ -14,6 +14,7 @@
 #ifndef FREEPORT_LIB_LAYOUT_H
 #define FREEPORT_LIB_LAYOUT_H
 
+#include "compat.h"
 #include "portset.h"
 
 #include <assert.h>
@@ -119,6 +120,6 @@ static_assert(offsetof(struct fp_segment, sessions) == 98960 + 4 * 8192, "a form
 static_assert(offsetof(struct fp_segment, index) == 131728 + 16384 * 80, "a format");
 static_assert(offsetof(struct fp_segment, entries) == 1442448 + 131072 * 8, "a format");
 static_assert(sizeof(struct fp_segment) == 2491024 + 131072 * 48, "a format");
-static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics that need a lock of the process cannot be shared");
+static_assert(FP_ATOMIC_64_LOCK_FREE, "64-bit atomics that need a lock of the process cannot be shared");
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "line.h"
 
+#include "compat.h"
 #include "uncancelled.h"
 
 #include <errno.h>
@@ -129,7 +130,7 @@ static int try_write(int fd, const char *text, size_t length) {
     if (errno != ENOTSOCK)
         return errno;
     struct iovec part = {.iov_base = (void *)(uintptr_t)text, .iov_len = length};
-    if (pwritev2(fd, &part, 1, -1, RWF_NOWAIT) >= 0)
+    if (fp_write_nowait(fd, &part) >= 0)
         return 0;
     /*
      * XFS and btrfs would have to allocate a block, or change a time, for nearly every line: EAGAIN, for ever. A

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "report.h"
 
+#include "errors.h"
 #include "hand_down.h"
 #include "line.h"
 #include "log.h"
@@ -136,9 +137,9 @@ static void lost(const struct fp_settings *settings, const char *variable, const
  */
 static void trouble(const struct fp_settings *settings, const char *variable, const char *value, const char *what,
                     int error) {
-    static atomic_bool said;
+    static atomic_int said; /* no atomic_bool: a byte takes libatomic on riscv64 */
     struct fp_line line;
-    if (atomic_exchange(&said, true) || !fp_log_begin(&line, settings, FP_LOG_ERROR))
+    if (atomic_exchange(&said, 1) || !fp_log_begin(&line, settings, FP_LOG_ERROR))
         return;
     fp_line_text(&line, variable);
     if (value) {
@@ -148,7 +149,7 @@ static void trouble(const struct fp_settings *settings, const char *variable, co
     fp_line_text(&line, ": can't be ");
     fp_line_text(&line, what);
     fp_line_text(&line, ": ");
-    fp_line_text(&line, strerrordesc_np(error) ? strerrordesc_np(error) : "unknown error");
+    fp_line_text(&line, fp_error_text(error));
     fp_line_text(&line, "; expected a file that user ");
     fp_line_number(&line, geteuid());
     fp_line_text(&line, " may write to, or a FIFO with a reader; what is not reported there is in freeport list");

@@ -6,6 +6,7 @@
 #ifndef FREEPORT_SHIM_PRELOAD_REAL_H
 #define FREEPORT_SHIM_PRELOAD_REAL_H
 
+#include "compat.h"
 #include "guest.h"
 #include "rewrite.h"
 
@@ -23,12 +24,12 @@ struct fp_real {
     int (*accept4)(int fd, struct sockaddr *address, socklen_t *length, int flags);
     ssize_t (*sendto)(int fd, const void *data, size_t size, int flags, const struct sockaddr *to, socklen_t length);
     ssize_t (*sendmsg)(int fd, const struct msghdr *message, int flags);
-    int (*sendmmsg)(int fd, struct mmsghdr *messages, unsigned count, int flags);
+    int (*sendmmsg)(int fd, struct mmsghdr *messages, unsigned count, fp_mmsg_flags flags);
     ssize_t (*recvfrom)(int fd, void *data, size_t size, int flags, struct sockaddr *from, socklen_t *length);
     ssize_t (*recvfrom_chk)(int fd, void *data, size_t size, size_t room, int flags, struct sockaddr *from,
                             socklen_t *length);
     ssize_t (*recvmsg)(int fd, struct msghdr *message, int flags);
-    int (*recvmmsg)(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout);
+    int (*recvmmsg)(int fd, struct mmsghdr *messages, unsigned count, fp_mmsg_flags flags, struct timespec *timeout);
 };
 
 /* Written once, before fp_guest.phase leaves FP_PHASE_UNSTARTED, and the same values whoever writes them. */

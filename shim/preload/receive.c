@@ -43,7 +43,7 @@ static uint8_t small_room(const struct msghdr *message) {
     return message->msg_name ? (uint8_t)(message->msg_namelen < UINT8_MAX ? message->msg_namelen : UINT8_MAX) : 0;
 }
 
-FP_HOOK int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout) {
+FP_HOOK int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, fp_mmsg_flags flags, struct timespec *timeout) {
     if (!fp_hook_renames() || !fp_readable(messages))
         return fp_real.recvmmsg(fd, messages, count, flags, timeout);
     if (count > FP_MOST_MESSAGES)

@@ -58,7 +58,7 @@ static int sent_before(unsigned sent, int saved_errno) {
  * One after the other, as the kernel does it: an error counts only where nothing was sent before it. Messages that go
  * where they say stay together.
  */
-FP_HOOK int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags) {
+FP_HOOK int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, fp_mmsg_flags flags) {
     if (!fp_hook_awake() || !fp_guest.has_sentinels || !fp_readable(messages))
         return fp_real.sendmmsg(fd, messages, count, flags);
     if (count > FP_MOST_MESSAGES)

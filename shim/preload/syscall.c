@@ -97,7 +97,7 @@ FP_HOOK long syscall(long number, ...) {
 #endif
 #ifdef SYS_sendmmsg
     case SYS_sendmmsg:
-        return sendmmsg((int)a[0], (struct mmsghdr *)a[1], (unsigned)a[2], (int)a[3]);
+        return sendmmsg((int)a[0], (struct mmsghdr *)a[1], (unsigned)a[2], (fp_mmsg_flags)a[3]);
 #endif
 #ifdef SYS_recvfrom
     case SYS_recvfrom:
@@ -109,7 +109,8 @@ FP_HOOK long syscall(long number, ...) {
 #endif
 #ifdef SYS_recvmmsg
     case SYS_recvmmsg:
-        return recvmmsg((int)a[0], (struct mmsghdr *)a[1], (unsigned)a[2], (int)a[3], (struct timespec *)a[4]);
+        return recvmmsg((int)a[0], (struct mmsghdr *)a[1], (unsigned)a[2], (fp_mmsg_flags)a[3],
+                        (struct timespec *)a[4]);
 #endif
     default:
         if (__builtin_expect(fp_real_syscall == NULL, 0))
