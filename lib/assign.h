@@ -44,7 +44,8 @@ struct fp_bind {
     socklen_t length;
     uint16_t sentinel;
     bool pledge;
-    int timeout_ms; /* 0: waits for nobody; negative: no bound */
+    int timeout_ms;     /* 0: waits for nobody; negative: no bound */
+    fp_bind_call *bind; /* how fd is bound; NULL: as sockets of the allocator's own, by fp->calls */
 };
 
 /* *conflict: whether -EADDRINUSE is the kernel's word on the port that the session has already. */

@@ -101,7 +101,8 @@ int fp_attempt_bind(const struct fp_attempt *attempt, uint16_t port) {
     struct sockaddr_storage address;
     memcpy(&address, bind->address, bind->length);
     fp_address_set_port((struct sockaddr *)&address, port);
-    return bind->fp->calls.bind(bind->fd, (struct sockaddr *)&address, bind->length) == 0 ? 0 : -errno;
+    fp_bind_call *call = bind->bind ? bind->bind : bind->fp->calls.bind;
+    return call(bind->fd, (struct sockaddr *)&address, bind->length) == 0 ? 0 : -errno;
 }
 
 int fp_attempt_bind_alone(const struct fp_attempt *attempt, uint16_t port) {

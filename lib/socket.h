@@ -10,8 +10,10 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+typedef int fp_bind_call(int fd, const struct sockaddr *address, socklen_t length);
+
 struct fp_calls {
-    int (*bind)(int fd, const struct sockaddr *address, socklen_t length);
+    fp_bind_call *bind;
     int (*getsockname)(int fd, struct sockaddr *address, socklen_t *length);
 };
 

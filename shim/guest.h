@@ -26,14 +26,17 @@ struct fp_guest {
     _Atomic int segment_error; /* why it could not be opened, until that is said; 0: nothing to say */
     bool has_sentinels;        /* without any, destinations are nobody's business */
     bool renames;              /* whether a name that comes back may have to be rewritten */
-    int (*connect)(int fd, const struct sockaddr *address, socklen_t length); /* the real one */
+    int (*connect)(int fd, const struct sockaddr *address, socklen_t length); /* as handle.calls */
     struct freeport handle;
     struct fp_settings settings;
 };
 
 extern struct fp_guest fp_guest;
 
-/* Reads the environment, maps the segment, hands down to children what they need. Once; later calls do nothing. */
+/*
+ * Reads the environment, maps the segment, hands down to children what they need. Once; later calls do nothing. The
+ * calls are for the guest's questions and its own sockets: the kernel's, whatever the program's calls lead through.
+ */
 void fp_guest_start(const struct fp_calls *calls,
                     int (*connect)(int fd, const struct sockaddr *address, socklen_t length));
 

@@ -7,6 +7,8 @@
 #ifndef FREEPORT_SHIM_REWRITE_H
 #define FREEPORT_SHIM_REWRITE_H
 
+#include "socket.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,12 +26,15 @@ static inline bool fp_untold(int error) {
     return error == -EPERM || error == -EACCES || error == -ENOSYS;
 }
 
-/* bind and listen: rewrite_bind.c */
+/*
+ * bind and listen: rewrite_bind.c. `call` binds the program's socket, the way that the program's call came; the guest's
+ * own table is for the guest's questions and sockets.
+ */
 
-int fp_rewrite_bind(int fd, const struct sockaddr *theirs, socklen_t length);
+int fp_rewrite_bind(fp_bind_call *call, int fd, const struct sockaddr *theirs, socklen_t length);
 
 /* Gives a TCP socket that was never bound a port of the range; FP_UNTOUCHED: listen now, either way. */
-int fp_rewrite_listen(int fd);
+int fp_rewrite_listen(fp_bind_call *call, int fd);
 
 /* Names of sockets, after the kernel gave them, where the guest renames: rewrite_name.c. `room`: the caller's length.
  */

@@ -82,7 +82,8 @@ static int refused_anyway(int fd, const struct sockaddr *address) {
     return fp_address_port((struct sockaddr *)&name) != 0 ? -EINVAL : 0;
 }
 
-static int managed_bind(int fd, unsigned protocol, const struct sockaddr *address, socklen_t length) {
+static int managed_bind(fp_bind_call *call, int fd, unsigned protocol, const struct sockaddr *address,
+                        socklen_t length) {
     const struct fp_settings *settings = &fp_guest.settings;
     if (fp_guest_phase() != FP_PHASE_ACTIVE) {
         fp_guest_explain();
@@ -99,6 +100,7 @@ static int managed_bind(int fd, unsigned protocol, const struct sockaddr *addres
         .pledge = fp_settings_has_sentinel(settings, !protocol, requested),
         /* A bind to port 0 waits for nobody: one pass, however long others have the processors meanwhile. */
         .timeout_ms = requested ? settings->timeout_ms : -1,
+        .bind = call,
     };
     bool conflict = false;
     int error = fp_bind(&bind, &port, &conflict);
@@ -116,11 +118,12 @@ static int managed_bind(int fd, unsigned protocol, const struct sockaddr *addres
     return 0;
 }
 
-static int explicit_bind(int fd, unsigned protocol, const struct sockaddr *address, socklen_t length) {
+static int explicit_bind(fp_bind_call *call, int fd, unsigned protocol, const struct sockaddr *address,
+                         socklen_t length) {
     struct freeport *handle = &fp_guest.handle;
     if (fp_guest_phase() != FP_PHASE_ACTIVE)
         return FP_UNTOUCHED;
-    if (handle->calls.bind(fd, address, length) != 0)
+    if (call(fd, address, length) != 0)
         return -errno;
     fp_note_explicit(handle, protocol, fp_address_port(address), address);
     return 0;
@@ -166,16 +169,16 @@ static bool address_mapped(const struct sockaddr *address, socklen_t length) {
 }
 
 /* Port 0. What the kernel would refuse anyway (no socket, bound already), it refuses in its own words. */
-static int bind_any(int fd, const struct sockaddr *address, socklen_t length) {
+static int bind_any(fp_bind_call *call, int fd, const struct sockaddr *address, socklen_t length) {
     int protocol = fp_unbound_protocol(&fp_guest.handle.calls, fd);
     if (protocol < 0)
         return unknown_protocol(protocol);
     if (!fp_guest.settings.managed[protocol] || asks_for_no_port(fd))
         return FP_UNTOUCHED;
-    return managed_bind(fd, (unsigned)protocol, address, length);
+    return managed_bind(call, fd, (unsigned)protocol, address, length);
 }
 
-static int bind_number(int fd, uint16_t port, const struct sockaddr *address, socklen_t length) {
+static int bind_number(fp_bind_call *call, int fd, uint16_t port, const struct sockaddr *address, socklen_t length) {
     struct sockaddr_storage name;
     int protocol = fp_socket_protocol(&fp_guest.handle.calls, fd, &name);
     if (protocol < 0)
@@ -184,15 +187,15 @@ static int bind_number(int fd, uint16_t port, const struct sockaddr *address, so
         return FP_UNTOUCHED;
     switch (meaning_for((unsigned)protocol, port)) {
     case MEANS_SENTINEL:
-        return managed_bind(fd, (unsigned)protocol, address, length);
+        return managed_bind(call, fd, (unsigned)protocol, address, length);
     case MEANS_EXPLICIT:
-        return explicit_bind(fd, (unsigned)protocol, address, length);
+        return explicit_bind(call, fd, (unsigned)protocol, address, length);
     default:
         return FP_UNTOUCHED;
     }
 }
 
-int fp_rewrite_bind(int fd, const struct sockaddr *theirs, socklen_t length) {
+int fp_rewrite_bind(fp_bind_call *call, int fd, const struct sockaddr *theirs, socklen_t length) {
     if (!fp_readable(theirs) || !address_mapped(theirs, length) || !fp_address_ok(theirs, length))
         return FP_UNTOUCHED;
     /* Read once, as the kernel does: it may stand at an odd place, and another thread may change it. */
@@ -201,13 +204,13 @@ int fp_rewrite_bind(int fd, const struct sockaddr *theirs, socklen_t length) {
     const struct sockaddr *address = (const struct sockaddr *)&copy;
     uint16_t port = fp_address_port(address);
     if (port == 0)
-        return bind_any(fd, address, length);
+        return bind_any(call, fd, address, length);
     if (meaning_for(FP_TCP, port) == MEANS_NOTHING && meaning_for(FP_UDP, port) == MEANS_NOTHING)
         return FP_UNTOUCHED;
-    return bind_number(fd, port, address, length);
+    return bind_number(call, fd, port, address, length);
 }
 
-int fp_rewrite_listen(int fd) {
+int fp_rewrite_listen(fp_bind_call *call, int fd) {
     if (!fp_guest.settings.managed[FP_TCP])
         return FP_UNTOUCHED;
     struct sockaddr_storage name;
@@ -218,6 +221,6 @@ int fp_rewrite_listen(int fd) {
         return FP_UNTOUCHED;
     /* Its address is the wildcard, or the one it was bound to without a port. */
     socklen_t length = name.ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-    int error = managed_bind(fd, FP_TCP, (struct sockaddr *)&name, length);
+    int error = managed_bind(call, fd, FP_TCP, (struct sockaddr *)&name, length);
     return error == 0 ? FP_UNTOUCHED : error;
 }

@@ -2,22 +2,30 @@
 #include "real.h"
 #include "rewrite.h"
 
-FP_HOOK int accept(int fd, struct sockaddr *restrict address, socklen_t *restrict length) {
+int fp_hook_accept(const struct fp_real *real, int fd, struct sockaddr *address, socklen_t *length) {
     if (!fp_hook_renames())
-        return fp_real.accept(fd, address, length);
+        return real->accept(fd, address, length);
     socklen_t room = fp_hook_room(address, length);
-    int accepted = fp_real.accept(fd, address, length);
+    int accepted = real->accept(fd, address, length);
     if (accepted >= 0 && room != 0 && fp_guest_may_rename(address, room, *length))
         fp_rewrite_peer_name(accepted, address, room, *length);
     return accepted;
 }
 
-FP_HOOK int accept4(int fd, struct sockaddr *restrict address, socklen_t *restrict length, int flags) {
+FP_EXPORT int accept(int fd, struct sockaddr *restrict address, socklen_t *restrict length) {
+    return fp_hook_accept(&fp_real, fd, address, length);
+}
+
+int fp_hook_accept4(const struct fp_real *real, int fd, struct sockaddr *address, socklen_t *length, int flags) {
     if (!fp_hook_renames())
-        return fp_real.accept4(fd, address, length, flags);
+        return real->accept4(fd, address, length, flags);
     socklen_t room = fp_hook_room(address, length);
-    int accepted = fp_real.accept4(fd, address, length, flags);
+    int accepted = real->accept4(fd, address, length, flags);
     if (accepted >= 0 && room != 0 && fp_guest_may_rename(address, room, *length))
         fp_rewrite_peer_name(accepted, address, room, *length);
     return accepted;
+}
+
+FP_EXPORT int accept4(int fd, struct sockaddr *restrict address, socklen_t *restrict length, int flags) {
+    return fp_hook_accept4(&fp_real, fd, address, length, flags);
 }

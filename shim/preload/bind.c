@@ -4,13 +4,17 @@
 
 #include <errno.h>
 
-FP_HOOK int bind(int fd, const struct sockaddr *address, socklen_t length) {
+int fp_hook_bind(const struct fp_real *real, int fd, const struct sockaddr *address, socklen_t length) {
     if (!fp_hook_awake())
-        return fp_real.calls.bind(fd, address, length);
+        return real->bind(fd, address, length);
     int saved = errno;
-    int error = fp_rewrite_bind(fd, address, length);
+    int error = fp_rewrite_bind(real->bind, fd, address, length);
     if (error != FP_UNTOUCHED)
         return fp_hook_result(error, saved);
     errno = saved;
-    return fp_real.calls.bind(fd, address, length);
+    return real->bind(fd, address, length);
+}
+
+FP_EXPORT int bind(int fd, const struct sockaddr *address, socklen_t length) {
+    return fp_hook_bind(&fp_real, fd, address, length);
 }

@@ -2,14 +2,18 @@
 #include "real.h"
 #include "rewrite.h"
 
-FP_HOOK int connect(int fd, const struct sockaddr *address, socklen_t length) {
+int fp_hook_connect(const struct fp_real *real, int fd, const struct sockaddr *address, socklen_t length) {
     if (!fp_hook_awake() || !fp_guest_may_redirect(address, length))
-        return fp_real.connect(fd, address, length);
+        return real->connect(fd, address, length);
     int saved = errno;
     struct sockaddr_storage instead;
     int error = fp_rewrite_destination(fd, address, length, &instead);
     if (error < 0)
         return fp_hook_result(error, saved);
     errno = saved;
-    return fp_real.connect(fd, error == 0 ? (struct sockaddr *)&instead : address, length);
+    return real->connect(fd, error == 0 ? (struct sockaddr *)&instead : address, length);
+}
+
+FP_EXPORT int connect(int fd, const struct sockaddr *address, socklen_t length) {
+    return fp_hook_connect(&fp_real, fd, address, length);
 }

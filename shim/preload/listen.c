@@ -4,13 +4,17 @@
 
 #include <errno.h>
 
-FP_HOOK int listen(int fd, int backlog) {
+int fp_hook_listen(const struct fp_real *real, int fd, int backlog) {
     if (!fp_hook_awake())
-        return fp_real.listen(fd, backlog);
+        return real->listen(fd, backlog);
     int saved = errno;
-    int error = fp_rewrite_listen(fd);
+    int error = fp_rewrite_listen(real->bind, fd);
     if (error != FP_UNTOUCHED)
         return fp_hook_result(error, saved);
     errno = saved;
-    return fp_real.listen(fd, backlog);
+    return real->listen(fd, backlog);
+}
+
+FP_EXPORT int listen(int fd, int backlog) {
+    return fp_hook_listen(&fp_real, fd, backlog);
 }

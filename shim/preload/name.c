@@ -2,22 +2,30 @@
 #include "real.h"
 #include "rewrite.h"
 
-FP_HOOK int getsockname(int fd, struct sockaddr *restrict address, socklen_t *restrict length) {
+int fp_hook_getsockname(const struct fp_real *real, int fd, struct sockaddr *address, socklen_t *length) {
     if (!fp_hook_renames())
-        return fp_real.calls.getsockname(fd, address, length);
+        return real->getsockname(fd, address, length);
     socklen_t room = fp_hook_room(address, length);
-    int result = fp_real.calls.getsockname(fd, address, length);
+    int result = real->getsockname(fd, address, length);
     if (result == 0 && room != 0 && fp_guest_may_rename(address, room, *length))
         fp_rewrite_own_name(fd, address, room, *length);
     return result;
 }
 
-FP_HOOK int getpeername(int fd, struct sockaddr *restrict address, socklen_t *restrict length) {
+FP_EXPORT int getsockname(int fd, struct sockaddr *restrict address, socklen_t *restrict length) {
+    return fp_hook_getsockname(&fp_real, fd, address, length);
+}
+
+int fp_hook_getpeername(const struct fp_real *real, int fd, struct sockaddr *address, socklen_t *length) {
     if (!fp_hook_renames())
-        return fp_real.getpeername(fd, address, length);
+        return real->getpeername(fd, address, length);
     socklen_t room = fp_hook_room(address, length);
-    int result = fp_real.getpeername(fd, address, length);
+    int result = real->getpeername(fd, address, length);
     if (result == 0 && room != 0 && fp_guest_may_rename(address, room, *length))
         fp_rewrite_peer_name(fd, address, room, *length);
     return result;
+}
+
+FP_EXPORT int getpeername(int fd, struct sockaddr *restrict address, socklen_t *restrict length) {
+    return fp_hook_getpeername(&fp_real, fd, address, length);
 }

@@ -12,8 +12,8 @@ static const struct {
     const char *name;
     size_t offset;
 } calls[] = {
-    {"bind", offsetof(struct fp_real, calls.bind)},
-    {"getsockname", offsetof(struct fp_real, calls.getsockname)},
+    {"bind", offsetof(struct fp_real, bind)},
+    {"getsockname", offsetof(struct fp_real, getsockname)},
     {"listen", offsetof(struct fp_real, listen)},
     {"connect", offsetof(struct fp_real, connect)},
     {"getpeername", offsetof(struct fp_real, getpeername)},
@@ -43,5 +43,6 @@ __attribute__((constructor(101))) void fp_real_start(void) {
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
         resolve(calls[i].name, (char *)&fp_real + calls[i].offset);
     fp_real_resolve_syscall();
-    fp_guest_start(&fp_real.calls, fp_real.connect);
+    struct fp_calls own = {.bind = fp_by_number.bind, .getsockname = fp_by_number.getsockname};
+    fp_guest_start(&own, fp_by_number.connect);
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The calls as they are behind this library: libc's, or those of the next preloaded library. Resolved once, in the
- * constructor, and by whichever hook comes first where another library's constructor calls one of them earlier.
+ * The calls as they are behind this library.
+ *
+ * An exported function and syscall(2) share one hook, fp_hook_NAME(). A hook gets the table of the calls that it is to
+ * end in: those of the next library for an exported function, and syscall(2)'s own for syscall(2). So a library, or a
+ * program, whose bind() calls syscall(SYS_bind, ...) gets what it asked for, and is not called again.
  */
 #ifndef FREEPORT_SHIM_PRELOAD_REAL_H
 #define FREEPORT_SHIM_PRELOAD_REAL_H
@@ -13,15 +16,16 @@
 #include <errno.h>
 #include <time.h>
 
-#define FP_HOOK __attribute__((visibility("default")))
+#define FP_EXPORT __attribute__((visibility("default")))
 
 struct fp_real {
-    struct fp_calls calls; /* bind and getsockname, for the allocator */
+    fp_bind_call *bind;
     int (*listen)(int fd, int backlog);
-    int (*connect)(int fd, const struct sockaddr *address, socklen_t length);
+    int (*getsockname)(int fd, struct sockaddr *address, socklen_t *length);
     int (*getpeername)(int fd, struct sockaddr *address, socklen_t *length);
     int (*accept)(int fd, struct sockaddr *address, socklen_t *length);
     int (*accept4)(int fd, struct sockaddr *address, socklen_t *length, int flags);
+    int (*connect)(int fd, const struct sockaddr *address, socklen_t length);
     ssize_t (*sendto)(int fd, const void *data, size_t size, int flags, const struct sockaddr *to, socklen_t length);
     ssize_t (*sendmsg)(int fd, const struct msghdr *message, int flags);
     int (*sendmmsg)(int fd, struct mmsghdr *messages, unsigned count, fp_mmsg_flags flags);
@@ -32,7 +36,11 @@ struct fp_real {
     int (*recvmmsg)(int fd, struct mmsghdr *messages, unsigned count, fp_mmsg_flags flags, struct timespec *timeout);
 };
 
-/* Written once, before fp_guest.phase leaves FP_PHASE_UNSTARTED, and the same values whoever writes them. */
+/*
+ * Of the next library: libc, or one that is preloaded behind this one. Resolved once, in the constructor, or by the
+ * first hook where another library's constructor calls one earlier. Written before fp_guest.phase leaves
+ * FP_PHASE_UNSTARTED, with the same values by whichever thread.
+ */
 extern struct fp_real fp_real;
 extern long (*fp_real_syscall)(long number, ...); /* by itself: syscall.c reaches it from assembly */
 
@@ -43,6 +51,27 @@ void fp_real_start(void);
  * start the guest from there, which allocates, would wait for that lock for ever.
  */
 void fp_real_resolve_syscall(void);
+
+/* By syscall(2). Also the guest's own, for its questions and its own sockets: they are nobody else's business. */
+extern const struct fp_real fp_by_number;
+
+/* The hooks. Each reads its table only after fp_hook_awake(). */
+int fp_hook_bind(const struct fp_real *real, int fd, const struct sockaddr *address, socklen_t length);
+int fp_hook_listen(const struct fp_real *real, int fd, int backlog);
+int fp_hook_getsockname(const struct fp_real *real, int fd, struct sockaddr *address, socklen_t *length);
+int fp_hook_getpeername(const struct fp_real *real, int fd, struct sockaddr *address, socklen_t *length);
+int fp_hook_accept(const struct fp_real *real, int fd, struct sockaddr *address, socklen_t *length);
+int fp_hook_accept4(const struct fp_real *real, int fd, struct sockaddr *address, socklen_t *length, int flags);
+int fp_hook_connect(const struct fp_real *real, int fd, const struct sockaddr *address, socklen_t length);
+ssize_t fp_hook_sendto(const struct fp_real *real, int fd, const void *data, size_t size, int flags,
+                       const struct sockaddr *to, socklen_t length);
+ssize_t fp_hook_sendmsg(const struct fp_real *real, int fd, const struct msghdr *message, int flags);
+int fp_hook_sendmmsg(const struct fp_real *real, int fd, struct mmsghdr *messages, unsigned count, fp_mmsg_flags flags);
+ssize_t fp_hook_recvfrom(const struct fp_real *real, int fd, void *data, size_t size, int flags, struct sockaddr *from,
+                         socklen_t *length);
+ssize_t fp_hook_recvmsg(const struct fp_real *real, int fd, struct msghdr *message, int flags);
+int fp_hook_recvmmsg(const struct fp_real *real, int fd, struct mmsghdr *messages, unsigned count, fp_mmsg_flags flags,
+                     struct timespec *timeout);
 
 /* First in every hook: whether managed binds may exist in this process. */
 static inline bool fp_hook_awake(void) {

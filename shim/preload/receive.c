@@ -2,23 +2,28 @@
 #include "real.h"
 #include "rewrite.h"
 
-FP_HOOK ssize_t recvfrom(int fd, void *restrict data, size_t size, int flags, struct sockaddr *restrict from,
-                         socklen_t *restrict length) {
+ssize_t fp_hook_recvfrom(const struct fp_real *real, int fd, void *data, size_t size, int flags, struct sockaddr *from,
+                         socklen_t *length) {
     if (!fp_hook_renames() || !from)
-        return fp_real.recvfrom(fd, data, size, flags, from, length);
+        return real->recvfrom(fd, data, size, flags, from, length);
     socklen_t room = fp_hook_room(from, length);
-    ssize_t got = fp_real.recvfrom(fd, data, size, flags, from, length);
+    ssize_t got = real->recvfrom(fd, data, size, flags, from, length);
     if (got >= 0 && room != 0 && fp_guest_may_rename(from, room, *length))
         fp_rewrite_peer_name(fd, from, room, *length);
     return got;
 }
 
-/* What recvfrom becomes with _FORTIFY_SOURCE. */
-FP_HOOK ssize_t __recvfrom_chk(int fd, void *restrict data, size_t size, size_t room_for_data, int flags,
-                               struct sockaddr *restrict from, socklen_t *restrict length);
+FP_EXPORT ssize_t recvfrom(int fd, void *restrict data, size_t size, int flags, struct sockaddr *restrict from,
+                           socklen_t *restrict length) {
+    return fp_hook_recvfrom(&fp_real, fd, data, size, flags, from, length);
+}
 
-FP_HOOK ssize_t __recvfrom_chk(int fd, void *restrict data, size_t size, size_t room_for_data, int flags,
-                               struct sockaddr *restrict from, socklen_t *restrict length) {
+/* What recvfrom becomes with _FORTIFY_SOURCE. */
+FP_EXPORT ssize_t __recvfrom_chk(int fd, void *restrict data, size_t size, size_t room_for_data, int flags,
+                                 struct sockaddr *restrict from, socklen_t *restrict length);
+
+FP_EXPORT ssize_t __recvfrom_chk(int fd, void *restrict data, size_t size, size_t room_for_data, int flags,
+                                 struct sockaddr *restrict from, socklen_t *restrict length) {
     if (!fp_hook_renames() || !from)
         return fp_real.recvfrom_chk(fd, data, size, room_for_data, flags, from, length);
     socklen_t room = fp_hook_room(from, length);
@@ -28,14 +33,18 @@ FP_HOOK ssize_t __recvfrom_chk(int fd, void *restrict data, size_t size, size_t 
     return got;
 }
 
-FP_HOOK ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
+ssize_t fp_hook_recvmsg(const struct fp_real *real, int fd, struct msghdr *message, int flags) {
     if (!fp_hook_renames() || !fp_readable(message) || !message->msg_name)
-        return fp_real.recvmsg(fd, message, flags);
+        return real->recvmsg(fd, message, flags);
     socklen_t room = message->msg_namelen;
-    ssize_t got = fp_real.recvmsg(fd, message, flags);
+    ssize_t got = real->recvmsg(fd, message, flags);
     if (got >= 0 && fp_guest_may_rename(message->msg_name, room, message->msg_namelen))
         fp_rewrite_peer_name(fd, message->msg_name, room, message->msg_namelen);
     return got;
+}
+
+FP_EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
+    return fp_hook_recvmsg(&fp_real, fd, message, flags);
 }
 
 /* A name's room, in a byte: what is larger than any name is large enough. */
@@ -43,20 +52,26 @@ static uint8_t small_room(const struct msghdr *message) {
     return message->msg_name ? (uint8_t)(message->msg_namelen < UINT8_MAX ? message->msg_namelen : UINT8_MAX) : 0;
 }
 
-FP_HOOK int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, fp_mmsg_flags flags, struct timespec *timeout) {
+int fp_hook_recvmmsg(const struct fp_real *real, int fd, struct mmsghdr *messages, unsigned count, fp_mmsg_flags flags,
+                     struct timespec *timeout) {
     if (!fp_hook_renames() || !fp_readable(messages))
-        return fp_real.recvmmsg(fd, messages, count, flags, timeout);
+        return real->recvmmsg(fd, messages, count, flags, timeout);
     if (count > FP_MOST_MESSAGES)
         count = FP_MOST_MESSAGES; /* the kernel has no such bound here; the rest comes with the next call */
     /* The kernel overwrites each name's room with its length. */
     uint8_t rooms[FP_MOST_MESSAGES];
     for (unsigned i = 0; i < count; i++)
         rooms[i] = small_room(&messages[i].msg_hdr);
-    int got = fp_real.recvmmsg(fd, messages, count, flags, timeout);
+    int got = real->recvmmsg(fd, messages, count, flags, timeout);
     for (int i = 0; i < got && (unsigned)i < count; i++) {
         struct msghdr *message = &messages[i].msg_hdr;
         if (rooms[i] != 0 && fp_guest_may_rename(message->msg_name, rooms[i], message->msg_namelen))
             fp_rewrite_peer_name(fd, message->msg_name, rooms[i], message->msg_namelen);
     }
     return got;
+}
+
+FP_EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, fp_mmsg_flags flags,
+                       struct timespec *timeout) {
+    return fp_hook_recvmmsg(&fp_real, fd, messages, count, flags, timeout);
 }

@@ -4,16 +4,22 @@
 
 #include <limits.h>
 
-FP_HOOK ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to, socklen_t length) {
+ssize_t fp_hook_sendto(const struct fp_real *real, int fd, const void *data, size_t size, int flags,
+                       const struct sockaddr *to, socklen_t length) {
     if (!fp_hook_awake() || !fp_guest_may_redirect(to, length))
-        return fp_real.sendto(fd, data, size, flags, to, length);
+        return real->sendto(fd, data, size, flags, to, length);
     int saved = errno;
     struct sockaddr_storage instead;
     int error = fp_rewrite_datagram(fd, to, length, &instead);
     if (error < 0)
         return fp_hook_result(error, saved);
     errno = saved;
-    return fp_real.sendto(fd, data, size, flags, error == 0 ? (struct sockaddr *)&instead : to, length);
+    return real->sendto(fd, data, size, flags, error == 0 ? (struct sockaddr *)&instead : to, length);
+}
+
+FP_EXPORT ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to,
+                         socklen_t length) {
+    return fp_hook_sendto(&fp_real, fd, data, size, flags, to, length);
 }
 
 /* A copy of a message that goes elsewhere; the caller's own is not ours to change. As fp_rewrite_destination(). */
@@ -33,9 +39,9 @@ static int redirect(int fd, const struct msghdr *message, struct msghdr *copy, s
     return error;
 }
 
-FP_HOOK ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
+ssize_t fp_hook_sendmsg(const struct fp_real *real, int fd, const struct msghdr *message, int flags) {
     if (!fp_hook_awake() || !fp_readable(message) || !message->msg_name)
-        return fp_real.sendmsg(fd, message, flags);
+        return real->sendmsg(fd, message, flags);
     int saved = errno;
     struct sockaddr_storage instead;
     struct msghdr copy;
@@ -43,7 +49,11 @@ FP_HOOK ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
     if (error < 0)
         return fp_hook_result(error, saved);
     errno = saved;
-    return fp_real.sendmsg(fd, error == 0 ? &copy : message, flags);
+    return real->sendmsg(fd, error == 0 ? &copy : message, flags);
+}
+
+FP_EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
+    return fp_hook_sendmsg(&fp_real, fd, message, flags);
 }
 
 /* After a failure: what was sent before it, and errno as it was; or the failure. */
@@ -58,9 +68,10 @@ static int sent_before(unsigned sent, int saved_errno) {
  * One after the other, as the kernel does it: an error counts only where nothing was sent before it. Messages that go
  * where they say stay together.
  */
-FP_HOOK int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, fp_mmsg_flags flags) {
+int fp_hook_sendmmsg(const struct fp_real *real, int fd, struct mmsghdr *messages, unsigned count,
+                     fp_mmsg_flags flags) {
     if (!fp_hook_awake() || !fp_guest.has_sentinels || !fp_readable(messages))
-        return fp_real.sendmmsg(fd, messages, count, flags);
+        return real->sendmmsg(fd, messages, count, flags);
     if (count > FP_MOST_MESSAGES)
         count = FP_MOST_MESSAGES;
     int saved = errno;
@@ -76,7 +87,7 @@ FP_HOOK int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, fp_mmsg_f
         }
         errno = saved;
         if (plain > 0) {
-            int got = fp_real.sendmmsg(fd, &messages[sent], plain, flags);
+            int got = real->sendmmsg(fd, &messages[sent], plain, flags);
             if (got < 0)
                 return sent_before(sent, saved);
             sent += (unsigned)got;
@@ -86,7 +97,7 @@ FP_HOOK int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, fp_mmsg_f
         }
         if (error < 0)
             return sent > 0 ? (int)sent : fp_hook_result(error, saved);
-        if (fp_real.sendmmsg(fd, &copy, 1, flags) < 0)
+        if (real->sendmmsg(fd, &copy, 1, flags) < 0)
             return sent_before(sent, saved);
         at->msg_len = copy.msg_len;
         sent++;
@@ -94,6 +105,10 @@ FP_HOOK int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, fp_mmsg_f
     errno = saved;
     if (plain == 0 && sent > 0)
         return (int)sent;
-    int got = fp_real.sendmmsg(fd, &messages[sent], plain, flags);
+    int got = real->sendmmsg(fd, &messages[sent], plain, flags);
     return got < 0 ? sent_before(sent, saved) : (int)sent + got;
+}
+
+FP_EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, fp_mmsg_flags flags) {
+    return fp_hook_sendmmsg(&fp_real, fd, messages, count, flags);
 }

@@ -47,7 +47,7 @@ __attribute__((visibility("hidden"), used)) long fp_syscall_ours(long number, ..
 
 long fp_syscall_ours(long number, ...) {
 #else
-FP_HOOK long syscall(long number, ...) {
+FP_EXPORT long syscall(long number, ...) {
 #endif
     /* However many arguments there are, six is what the kernel takes, and what libc's own reads. */
     long a[6];
@@ -57,60 +57,40 @@ FP_HOOK long syscall(long number, ...) {
         a[i] = va_arg(arguments, long);
     va_end(arguments);
 
+    const struct fp_real *real = &fp_by_number;
     switch (number) {
-#ifdef SYS_bind
     case SYS_bind:
-        return bind((int)a[0], (const struct sockaddr *)a[1], (socklen_t)a[2]);
-#endif
-#ifdef SYS_listen
+        return fp_hook_bind(real, (int)a[0], (const struct sockaddr *)a[1], (socklen_t)a[2]);
     case SYS_listen:
-        return listen((int)a[0], (int)a[1]);
-#endif
-#ifdef SYS_getsockname
+        return fp_hook_listen(real, (int)a[0], (int)a[1]);
     case SYS_getsockname:
-        return getsockname((int)a[0], (struct sockaddr *)a[1], (socklen_t *)a[2]);
-#endif
-#ifdef SYS_getpeername
+        return fp_hook_getsockname(real, (int)a[0], (struct sockaddr *)a[1], (socklen_t *)a[2]);
     case SYS_getpeername:
-        return getpeername((int)a[0], (struct sockaddr *)a[1], (socklen_t *)a[2]);
-#endif
-#ifdef SYS_accept
+        return fp_hook_getpeername(real, (int)a[0], (struct sockaddr *)a[1], (socklen_t *)a[2]);
+#ifdef SYS_accept /* not on i386, nor on s390 */
     case SYS_accept:
-        return accept((int)a[0], (struct sockaddr *)a[1], (socklen_t *)a[2]);
+        return fp_hook_accept(real, (int)a[0], (struct sockaddr *)a[1], (socklen_t *)a[2]);
 #endif
-#ifdef SYS_accept4
     case SYS_accept4:
-        return accept4((int)a[0], (struct sockaddr *)a[1], (socklen_t *)a[2], (int)a[3]);
-#endif
-#ifdef SYS_connect
+        return fp_hook_accept4(real, (int)a[0], (struct sockaddr *)a[1], (socklen_t *)a[2], (int)a[3]);
     case SYS_connect:
-        return connect((int)a[0], (const struct sockaddr *)a[1], (socklen_t)a[2]);
-#endif
-#ifdef SYS_sendto
+        return fp_hook_connect(real, (int)a[0], (const struct sockaddr *)a[1], (socklen_t)a[2]);
     case SYS_sendto:
-        return sendto((int)a[0], (const void *)a[1], (size_t)a[2], (int)a[3], (const struct sockaddr *)a[4],
-                      (socklen_t)a[5]);
-#endif
-#ifdef SYS_sendmsg
+        return fp_hook_sendto(real, (int)a[0], (const void *)a[1], (size_t)a[2], (int)a[3],
+                              (const struct sockaddr *)a[4], (socklen_t)a[5]);
     case SYS_sendmsg:
-        return sendmsg((int)a[0], (const struct msghdr *)a[1], (int)a[2]);
-#endif
-#ifdef SYS_sendmmsg
+        return fp_hook_sendmsg(real, (int)a[0], (const struct msghdr *)a[1], (int)a[2]);
     case SYS_sendmmsg:
-        return sendmmsg((int)a[0], (struct mmsghdr *)a[1], (unsigned)a[2], (fp_mmsg_flags)a[3]);
-#endif
-#ifdef SYS_recvfrom
+        return fp_hook_sendmmsg(real, (int)a[0], (struct mmsghdr *)a[1], (unsigned)a[2], (fp_mmsg_flags)a[3]);
     case SYS_recvfrom:
-        return recvfrom((int)a[0], (void *)a[1], (size_t)a[2], (int)a[3], (struct sockaddr *)a[4], (socklen_t *)a[5]);
-#endif
-#ifdef SYS_recvmsg
+        return fp_hook_recvfrom(real, (int)a[0], (void *)a[1], (size_t)a[2], (int)a[3], (struct sockaddr *)a[4],
+                                (socklen_t *)a[5]);
     case SYS_recvmsg:
-        return recvmsg((int)a[0], (struct msghdr *)a[1], (int)a[2]);
-#endif
-#ifdef SYS_recvmmsg
+        return fp_hook_recvmsg(real, (int)a[0], (struct msghdr *)a[1], (int)a[2]);
+#ifdef SYS_recvmmsg /* not on 32-bit RISC-V */
     case SYS_recvmmsg:
-        return recvmmsg((int)a[0], (struct mmsghdr *)a[1], (unsigned)a[2], (fp_mmsg_flags)a[3],
-                        (struct timespec *)a[4]);
+        return fp_hook_recvmmsg(real, (int)a[0], (struct mmsghdr *)a[1], (unsigned)a[2], (fp_mmsg_flags)a[3],
+                                (struct timespec *)a[4]);
 #endif
     default:
         if (__builtin_expect(fp_real_syscall == NULL, 0))

@@ -134,7 +134,7 @@ static void bind_address(struct runner *runner, char **arguments) {
     socklen_t length;
     void *at = address_in(arguments, &memory, &length);
     errno = MARKER;
-    say_result(bind(current(runner), at, length), 0);
+    say_result(how.by_number ? syscall(SYS_bind, current(runner), at, length) : bind(current(runner), at, length), 0);
     memory_free(&memory);
 }
 
@@ -158,7 +158,7 @@ static void bind_path(struct runner *runner, char **arguments) {
 static void listen_here(struct runner *runner, char **arguments) {
     (void)arguments;
     errno = MARKER;
-    say_result(listen(current(runner), BACKLOG), 0);
+    say_result(how.by_number ? syscall(SYS_listen, current(runner), BACKLOG) : listen(current(runner), BACKLOG), 0);
 }
 
 /* Until a connection is made, or has failed. */
