@@ -345,6 +345,14 @@ int cli_audit(struct freeport *fp, const struct fp_settings *settings, char **co
  */
 int cli_give_up(struct freeport *fp, enum freeport_protocol protocol, uint16_t port, pid_t *holder);
 
+/* sweep.c */
+
+/*
+ * Removes this user's default segments that are out of use, those of network namespaces that are gone among them. `own`
+ * is the name of one that is not considered, '/' first.
+ */
+void cli_sweep(const char *own);
+
 /* shim.c */
 
 enum { CLI_SHIM_BYTES = 4096 };

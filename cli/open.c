@@ -104,10 +104,14 @@ static int refused(const struct fp_segment_facts *facts, int error) {
     if (forbidden && facts->owner == (uid_t)-1) /* it is not there, and may not be made */
         cli_error("segment %s: /dev/shm: %s; freeport needs one that user %u may write to", facts->name,
                   strerror(EACCES), geteuid());
-    else if (forbidden)
-        cli_error("segment %s: %s (user %u's, mode %04o); FREEPORT_SEGMENT_MODE of who creates it lets others in, "
+    else if (error == -EPERM)
+        cli_error("segment %s: it belongs to user %u, and one is trusted if it is user %u's own or root's; "
                   "FREEPORT_SEGMENT names another",
-                  facts->name, freeport_strerror(-EACCES), facts->owner, (unsigned)facts->mode);
+                  facts->name, facts->owner, geteuid());
+    else if (forbidden)
+        cli_error("segment %s: its mode does not let user %u in (user %u's, mode %04o); created with "
+                  "FREEPORT_SEGMENT_MODE=0660 it is for a group, FREEPORT_SEGMENT names another",
+                  facts->name, geteuid(), facts->owner, (unsigned)facts->mode);
     else if (error == -EPROTO)
         say_impostor(facts);
     else

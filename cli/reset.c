@@ -80,9 +80,11 @@ static int reset(struct cli_call *call) {
     call->name = call->operand[0];
     if (!cli_settings(call, &settings, NULL))
         return CLI_USAGE;
-    int code = cli_open(&settings, false, &fp);
+    struct fp_segment_facts facts;
+    int code = cli_open_with(&settings, false, &fp, &facts);
     if (code == CLI_OK && fp)
         code = sweep_name(fp, &settings, cli_value(call, "force") != NULL);
+    cli_sweep(facts.name);
     cli_close(fp);
     return code;
 }

@@ -300,6 +300,7 @@ static int start(const struct cli_call *call, const struct fp_settings *settings
         code = cli_open(settings, true, &fp);
     if (code != CLI_OK)
         return code;
+    cli_sweep(fp->facts.name);
     set_variables(call, default_range);
     code = export_ports(call, fp, settings);
     if (code == CLI_OK) {

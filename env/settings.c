@@ -267,6 +267,21 @@ static bool read_identity(const struct variable *variable, struct fp_settings *s
     return true;
 }
 
+/* DEVICE:INODE:NAME. Of another segment than FREEPORT_SEGMENT, which is read before: it says nothing about that. */
+static bool read_segment_identity(const struct variable *variable, struct fp_settings *settings, const char *value) {
+    uint64_t device, inode;
+
+    (void)variable;
+    if (!read_decimal(&value, UINT64_MAX, &device) || !skip(&value, ":") || !read_decimal(&value, UINT64_MAX, &inode) ||
+        !skip(&value, ":"))
+        return false;
+    if (strcmp(value, settings->segment) == 0) {
+        settings->segment_device = device;
+        settings->segment_inode = inode;
+    }
+    return true;
+}
+
 static bool read_user(const struct variable *variable, struct fp_settings *settings, const char *value) {
     uint64_t user;
 
@@ -403,6 +418,10 @@ static const struct variable variables[] = {
         .name = "FREEPORT_SEGMENT_OWNER",
         .read = read_user,
         FIELD(segment_owner),
+    },
+    {
+        .name = "FREEPORT_SEGMENT_ID",
+        .read = read_segment_identity,
     },
 };
 

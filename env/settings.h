@@ -33,7 +33,8 @@ struct fp_settings {
     int timeout_ms;
     char segment[NAME_MAX + 1]; /* empty: the user's own; else with its '/' first */
     mode_t segment_mode;
-    uid_t segment_owner; /* handed down (FREEPORT_SEGMENT_OWNER); (uid_t)-1: none */
+    uid_t segment_owner;                    /* handed down (FREEPORT_SEGMENT_OWNER); (uid_t)-1: none */
+    uint64_t segment_device, segment_inode; /* which object it is, handed down (FREEPORT_SEGMENT_ID); 0, 0: not known */
     enum fp_log_level log;
     bool lenient;
     bool bad;                   /* something could not be read: each managed bind fails with EINVAL */
@@ -83,7 +84,7 @@ typedef void fp_settings_complaint(const struct fp_settings *settings, const cha
 /*
  * Fills *settings. True where freeport has anything to do, that is where FREEPORT_TCP or FREEPORT_UDP is set; where
  * neither is, nothing else is looked at and nothing is complained about. `settings` must be zeroed memory. A value that
- * can't be read leaves its variable's default and sets `bad`; an empty one can't, but for FREEPORT_SENTINELS. The two
+ * can't be read leaves its variable's default and sets `bad`; an empty one can't, but for FREEPORT_SENTINELS. The
  * variables that are handed down are nobody's to mend: they are ignored in silence where they can't be read.
  */
 bool fp_settings_read(struct fp_settings *settings, fp_settings_source *source, fp_settings_complaint *complaint,

@@ -34,6 +34,7 @@ enum {
 };
 
 #define FP_MAGIC UINT64_C(0x74726f7065657266) /* "freeport" */
+#define FP_MAGIC_SWAPPED UINT64_C(0x66726565706f7274)
 
 /* A process: its id, its pid namespace and when it started, in one word, so that it is claimed in one step. owner.h */
 typedef uint64_t fp_owner;

@@ -9,9 +9,15 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+/* Since Linux 5.14; older headers than the kernel lack it. */
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
 
 /* Where shm_open(3) of glibc and musl keeps its objects; used as a directory, since shm_open can't link. */
 #define SHM_DIRECTORY "/dev/shm"
@@ -47,14 +53,29 @@ bool fp_segment_name_ok(const char *name) {
            strcmp(name, "/..") != 0;
 }
 
+/*
+ * Which network namespace this is. Its cookie is never given to another; an inode number (before Linux 5.14, or in a
+ * sandbox) is, when the namespace is gone. 0 where there is neither.
+ */
+static uint64_t network_namespace(void) {
+    uint64_t cookie = 0;
+    socklen_t length = sizeof cookie;
+    struct stat st;
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool known = fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &length) == 0;
+    if (fd >= 0)
+        close(fd);
+    if (known)
+        return cookie;
+    return stat("/proc/self/ns/net", &st) == 0 ? (uint64_t)st.st_ino : 0;
+}
+
 /* One for each user and network namespace: a port of another namespace is no conflict. */
 static void default_name(char *name) {
-    struct stat st;
-    uint64_t network = stat("/proc/self/ns/net", &st) == 0 ? (uint64_t)st.st_ino : 0;
     char *at = append_text(name, DEFAULT_PREFIX);
     at = append_number(at, geteuid());
     at = append_text(at, "-");
-    append_number(at, network);
+    append_number(at, network_namespace());
 }
 
 static int open_error(int error) {
@@ -73,6 +94,8 @@ static int open_error(int error) {
         return -ENOSPC;
     case ENOTDIR:
         return -ENOENT;
+    case EWOULDBLOCK: /* about to be removed, by freeport reset: look again */
+        return -EAGAIN;
     default: /* ELOOP, EISDIR, ENXIO: whatever has the name, it is no segment */
         return -EPROTO;
     }
@@ -241,6 +264,8 @@ static enum verdict judge(int fd, const struct stat *st, struct fp_segment **out
     bool magic = length >= (ssize_t)sizeof header.magic && header.magic == FP_MAGIC;
     if (magic && whole && header.version != FP_VERSION)
         return FOREIGN;
+    if (length >= (ssize_t)sizeof header.magic && header.magic == FP_MAGIC_SWAPPED)
+        return FOREIGN; /* of a program of the other byte order (under qemu), and sound to it */
     return magic || strncmp(facts->name, DEFAULT_PREFIX, strlen(DEFAULT_PREFIX)) == 0 ? DAMAGED : FOREIGN;
 }
 
@@ -299,6 +324,11 @@ int fp_segment_open(const struct fp_segment_request *request, struct fp_segment 
     int error = -EPROTO;
     for (int tries = 0; tries < OPEN_TRIES; tries++) {
         error = open_existing(path, request, out, facts);
+        if (error == -EAGAIN) {
+            pause_ms(1);
+            error = -EPROTO;
+            continue;
+        }
         if (error == 0 && !*out)
             continue; /* a damaged one has just been thrown away */
         if (error != -ENOENT || request->existing_only)

@@ -93,46 +93,94 @@ static void start_session(struct fp_settings *settings) {
     hand_down("FREEPORT_SESSION", &name);
 }
 
-/*
- * Why the segment can't be used: not when it turns out, since every program that is started under the shim would say
- * so, be it a compiler; but at the first call that fails of it.
- */
-void fp_guest_explain(void) {
-    const struct fp_settings *settings = &fp_guest.settings;
-    const struct fp_segment_facts *facts = &fp_guest.handle.facts;
-    int error = atomic_exchange(&fp_guest.segment_error, 0);
-    struct fp_line line;
-    if (error == 0 || !fp_log_begin(&line, settings, FP_LOG_ERROR))
-        return;
-    fp_line_text(&line, "FREEPORT_SEGMENT ");
-    fp_line_text(&line, facts->name);
-    if (facts->owner != (uid_t)-1) {
-        fp_line_text(&line, " (of user ");
-        fp_line_number(&line, facts->owner);
-        fp_line_text(&line, ")");
-    }
-    fp_line_text(&line, ": ");
-    fp_line_text(&line, freeport_strerror(error));
+static const char *way_out(int error) {
     switch (error) {
     case -EACCES:
-        fp_line_text(&line, "; create it with FREEPORT_SEGMENT_MODE=0666, or name another in FREEPORT_SEGMENT");
-        break;
+        return "; it is for users that its mode lets in: create it with FREEPORT_SEGMENT_MODE=0660 and a group that "
+               "they "
+               "share, or name another in FREEPORT_SEGMENT";
     case -EPERM:
-        fp_line_text(&line, "; name another in FREEPORT_SEGMENT");
-        break;
+        return "; a segment is trusted if it is this user's, root's or handed down by the parent: name another in "
+               "FREEPORT_SEGMENT";
     case -EPROTO:
-        fp_line_text(&line, "; end its processes and remove it from /dev/shm, or name another in FREEPORT_SEGMENT");
-        break;
+        return "; end its processes and remove it from /dev/shm, or name another in FREEPORT_SEGMENT";
     case -ENOSPC:
     case -ENOENT:
     case -EROFS:
-        fp_line_text(&line, "; /dev/shm has to be a writable tmpfs with 9 MB to spare");
-        break;
+        return "; /dev/shm has to be a writable tmpfs with 9 MB to spare";
     default:
-        break;
+        return "";
     }
+}
+
+static void begin_segment_line(struct fp_line *line) {
+    const struct fp_segment_facts *facts = &fp_guest.handle.facts;
+    fp_line_text(line, "FREEPORT_SEGMENT ");
+    fp_line_value(line, facts->name);
+    if (facts->owner != (uid_t)-1) {
+        fp_line_text(line, " (of user ");
+        fp_line_number(line, facts->owner);
+        fp_line_text(line, ")");
+    }
+    fp_line_text(line, ": ");
+}
+
+static void explain_refusal(int error) {
+    struct fp_line line;
+    if (!fp_log_begin(&line, &fp_guest.settings, FP_LOG_ERROR))
+        return;
+    begin_segment_line(&line);
+    fp_line_text(&line, error == -EPERM ? "it belongs to a user who is not trusted" : freeport_strerror(error));
+    fp_line_text(&line, way_out(error));
     fp_line_text(&line, "; until then, managed binds fail with EINVAL");
     fp_log_end(&line);
+}
+
+static void explain_change(void) {
+    struct fp_line line;
+    if (!fp_log_begin(&line, &fp_guest.settings, FP_LOG_ERROR))
+        return;
+    begin_segment_line(&line);
+    fp_line_text(&line, "not the segment that this session began with: that was removed (by hand, or by logind's "
+                        "RemoveIPC when its user logged out), or /dev/shm is another; what was bound before is not "
+                        "known here: start the session anew");
+    fp_log_end(&line);
+}
+
+/*
+ * Not when it turns out, since every program that is started under the shim would say so, be it a compiler; but at the
+ * first call that depends on it.
+ */
+void fp_guest_explain(void) {
+    if (atomic_load_explicit(&fp_guest.segment_error, memory_order_relaxed) != 0) {
+        int error = atomic_exchange(&fp_guest.segment_error, 0);
+        if (error != 0)
+            explain_refusal(error);
+    }
+    if (atomic_load_explicit(&fp_guest.segment_changed, memory_order_relaxed) &&
+        atomic_exchange(&fp_guest.segment_changed, false))
+        explain_change();
+}
+
+/*
+ * Which object the segment is, for children. A parent's word is compared and kept: this process may be a shell, which
+ * has no use for the segment and would not say that it is another.
+ */
+static void hand_down_identity(struct fp_guest *guest) {
+    const struct fp_settings *settings = &guest->settings;
+    const struct fp_segment_facts *facts = &guest->handle.facts;
+    if (settings->segment_device != 0 || settings->segment_inode != 0) {
+        guest->segment_changed =
+            settings->segment_device != (uint64_t)facts->device || settings->segment_inode != (uint64_t)facts->inode;
+        return;
+    }
+    struct fp_line line = {.length = 0};
+    fp_line_number(&line, (uint64_t)facts->device);
+    fp_line_text(&line, ":");
+    fp_line_number(&line, (uint64_t)facts->inode);
+    fp_line_text(&line, ":");
+    fp_line_text(&line, facts->name);
+    hand_down("FREEPORT_SEGMENT_ID", &line);
 }
 
 static bool start_segment(struct fp_guest *guest) {
@@ -157,9 +205,10 @@ static bool start_segment(struct fp_guest *guest) {
         fp_line_number(&line, guest->handle.facts.owner);
         hand_down("FREEPORT_SEGMENT_OWNER", &line);
     }
+    hand_down_identity(guest);
     if (guest->handle.facts.replaced && fp_log_begin(&line, settings, FP_LOG_WARN)) {
         fp_line_text(&line, "segment ");
-        fp_line_text(&line, guest->handle.facts.name);
+        fp_line_value(&line, guest->handle.facts.name);
         fp_line_text(&line, " was damaged, and has been replaced by a fresh one");
         fp_log_end(&line);
     }

@@ -23,9 +23,10 @@ enum fp_phase {
 
 struct fp_guest {
     _Atomic int phase;
-    _Atomic int segment_error; /* why it could not be opened, until that is said; 0: nothing to say */
-    bool has_sentinels;        /* without any, destinations are nobody's business */
-    bool renames;              /* whether a name that comes back may have to be rewritten */
+    _Atomic int segment_error;    /* why it could not be opened, until that is said; 0: nothing to say */
+    _Atomic bool segment_changed; /* another object than the parent's has its name, until that is said */
+    bool has_sentinels;           /* without any, destinations are nobody's business */
+    bool renames;                 /* whether a name that comes back may have to be rewritten */
     int (*connect)(int fd, const struct sockaddr *address, socklen_t length); /* as handle.calls */
     struct freeport handle;
     struct fp_settings settings;
@@ -40,7 +41,10 @@ extern struct fp_guest fp_guest;
 void fp_guest_start(const struct fp_calls *calls,
                     int (*connect)(int fd, const struct sockaddr *address, socklen_t length));
 
-/* Says, once, why the segment could not be opened; where it could, nothing. Keeps errno. */
+/*
+ * Says, once, why the segment could not be opened, or that it is not the one that the parent has; else nothing. Called
+ * where a call first depends on it. Keeps errno.
+ */
 void fp_guest_explain(void);
 
 static inline enum fp_phase fp_guest_phase(void) {

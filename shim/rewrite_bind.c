@@ -85,10 +85,9 @@ static int refused_anyway(int fd, const struct sockaddr *address) {
 static int managed_bind(fp_bind_call *call, int fd, unsigned protocol, const struct sockaddr *address,
                         socklen_t length) {
     const struct fp_settings *settings = &fp_guest.settings;
-    if (fp_guest_phase() != FP_PHASE_ACTIVE) {
-        fp_guest_explain();
+    fp_guest_explain();
+    if (fp_guest_phase() != FP_PHASE_ACTIVE)
         return -EINVAL;
-    }
     uint16_t requested = fp_address_port(address), port = 0;
     struct fp_bind bind = {
         .fp = &fp_guest.handle,

@@ -173,14 +173,32 @@ time.sleep(600)' "${range%-*}" "${range#*-}" # all but the last one: more than a
     assert_output "$OTHER_VERSION"
 }
 
+# freeport_as USER ARGUMENT...
+freeport_as() {
+    env ${FREEPORT_SANITIZER_RUNTIME:+LD_PRELOAD="$FREEPORT_SANITIZER_RUNTIME"} ASAN_OPTIONS=detect_leaks=0 \
+        setpriv --reuid="$1" --regid="$1" --clear-groups "$FREEPORT_CLI" "${@:2}"
+}
+
 @test "5 where the segment is somebody else's, and what to do" {
     ((UID == 0)) || skip "only root makes files for others"
     : >"/dev/shm$TEST_SEGMENT"
     chown 4711 "/dev/shm$TEST_SEGMENT"
+    # Root may open it, whatever its mode: the owner is what is wrong with it.
+    for mode in 600 666; do
+        chmod "$mode" "/dev/shm$TEST_SEGMENT"
+        run -5 freeport get
+        assert_output "freeport: segment $TEST_SEGMENT: it belongs to user 4711, and one is trusted if it is user 0's own or \
+root's; FREEPORT_SEGMENT names another"
+    done
+    chown 0 "/dev/shm$TEST_SEGMENT"
     chmod 600 "/dev/shm$TEST_SEGMENT"
-    run -5 freeport get
-    assert_output --regexp "^freeport: segment $TEST_SEGMENT: .* \(user 4711's, mode 0600\); FREEPORT_SEGMENT_MODE of \
-who creates it lets others in, FREEPORT_SEGMENT names another\$"
+    public=$(mktemp -d)
+    install -m 755 "$FREEPORT_CLI" "$public/"
+    chmod 755 "$public"
+    FREEPORT_CLI=$public/freeport run -5 freeport_as 65534 get
+    rm -r "$public"
+    assert_output "freeport: segment $TEST_SEGMENT: its mode does not let user 65534 in (user 0's, mode 0600); created with \
+FREEPORT_SEGMENT_MODE=0660 it is for a group, FREEPORT_SEGMENT names another"
 }
 
 # --- Usage -----------------------------------------------------------------------------------------------------------

@@ -80,3 +80,51 @@ time.sleep(600)'
     run -5 freeport reset
     assert_output "$OTHER_VERSION"
 }
+
+# default_segment NAMESPACE TIME [WORD...]: one such as a network namespace leaves behind, with a time of its own.
+default_segment() {
+    DEFAULTS+=("/freeport-$UID-$1")
+    FREEPORT_SEGMENT=${DEFAULTS[-1]} fpsock "${@:3}"
+    touch --date="$2" "/dev/shm${DEFAULTS[-1]}"
+}
+
+teardown() {
+    local name
+    for name in "${DEFAULTS[@]}"; do rm -f "/dev/shm$name"; done
+    freeport_teardown
+}
+
+@test "segments that are out of use are removed, and no others" {
+    configure FREEPORT_TCP="$(own_range)"
+    local mine=7777777$$ # no namespace comes so far
+    default_segment "${mine}1" '2 days ago' tcp4
+    default_segment "${mine}2" '1 hour ago' tcp4
+    # Something was assigned just now, and its owner is gone; or a process has it mapped.
+    default_segment "${mine}3" '2 days ago' tcp4 bind 127.0.0.1 0
+    FREEPORT_SEGMENT=/freeport-$UID-${mine}4 shim_background mapped "$FPSOCK" tcp4 stay
+    is_there mapped
+    DEFAULTS+=("/freeport-$UID-${mine}4")
+    touch --date='2 days ago' "/dev/shm${DEFAULTS[-1]}"
+    default_segment "${mine}x" '2 days ago' tcp4
+    for verb in 'reset' 'run true'; do
+        # shellcheck disable=SC2086 # words
+        run -0 freeport $verb
+        assert_output ""
+        run -0 find /dev/shm -name "freeport-$UID-$mine*" -printf '%f\n'
+        assert_equal "$(sort <<<"$output")" "$(printf "freeport-$UID-$mine%s\n" 2 3 4 x)"
+        default_segment "${mine}1" '2 days ago' tcp4
+    done
+    stop "$BACKGROUND_PID"
+    run -0 freeport reset
+    [[ ! -e /dev/shm/freeport-$UID-${mine}4 ]]
+}
+
+@test "a segment with a reservation of a process that is there is in use, however old" {
+    configure FREEPORT_TCP="$(own_range)"
+    local mine=8888888$$
+    DEFAULTS+=("/freeport-$UID-$mine")
+    FREEPORT_SEGMENT=${DEFAULTS[0]} freeport get >/dev/null
+    touch --date='2 days ago' "/dev/shm${DEFAULTS[0]}"
+    freeport reset
+    [[ -e /dev/shm${DEFAULTS[0]} ]]
+}

@@ -231,6 +231,7 @@ subprocess.run(["env"], check=True)
     run -0 env -i ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(preload)" FREEPORT_TCP="$range" FREEPORT_SEGMENT="$FREEPORT_SEGMENT" /usr/bin/env
     assert_line --regexp '^FREEPORT_SESSION=[0-9]+-[0-9a-f]+$'
     assert_line --regexp '^FREEPORT_SEGMENT_OWNER=[0-9]+$'
+    assert_line "FREEPORT_SEGMENT_ID=$(stat -c '%d:%i' "/dev/shm$FREEPORT_SEGMENT"):$FREEPORT_SEGMENT"
 }
 
 @test "a daemon that clears its arguments up to the end of its last variable clears nothing of ours" {

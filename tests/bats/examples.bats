@@ -131,7 +131,7 @@ ok 2 the second test has port 8080, too"
             sleep 0.05
         done
         echo both have answered
-        rm -f "/dev/shm/freeport-$(id -u)-$(stat -Lc %i /proc/self/ns/net)"
+        rm -f "/dev/shm$(env -u FREEPORT_SEGMENT "$FREEPORT_CLI" run -- sh -c "echo \"\$FREEPORT_SEGMENT\"")"
         wait'
     wait_for "$PATIENCE" grep -q 'both have answered' "$BATS_TEST_TMPDIR/servers.log" || fail "they never answered"
     assert_equal "$(grep -E '^3000[01]$' "$BATS_TEST_TMPDIR/servers.log" | sort)" "$(printf '%s\n' 30000 30001)"

@@ -95,6 +95,21 @@ eight_at_once() {
     rm -f "/dev/shm${lines[0]}"
 }
 
+# The number of a namespace's inode is given to the next one when it is gone; its cookie is not.
+@test "without a name: a new network namespace has a segment of its own, whatever was before it" {
+    needs_root
+    /usr/bin/python3 -c 'import socket; socket.socket().getsockopt(socket.SOL_SOCKET, 71, 8)' 2>/dev/null ||
+        skip "network namespaces have no cookie before Linux 5.14"
+    unset FREEPORT_SEGMENT
+    names=()
+    for _ in 1 2 3; do
+        run -0 shim_last unshare --net -- sh 'echo "$FREEPORT_SEGMENT"'
+        names+=("${lines[0]}")
+        rm -f "/dev/shm${lines[0]}"
+    done
+    assert_equal "$(printf '%s\n' "${names[@]}" | sort -u | wc -l)" 3
+}
+
 @test "processes that start at once make one segment" {
     for _ in 1 2 3 4; do
         rm -f "/dev/shm$TEST_SEGMENT"
@@ -115,7 +130,7 @@ eight_at_once() {
     publish
     run -0 fpsock tcp4 bind 127.0.0.1 0
     run -0 --separate-stderr as 65534 "${REFUSED[@]}"
-    refused "of user 0" FREEPORT_SEGMENT_MODE=0666
+    refused "of user 0" "FREEPORT_SEGMENT_MODE=0660 and a group"
 }
 
 @test "a segment that can't be used is nobody's business who binds and connects to nothing of the session's" {
@@ -143,6 +158,19 @@ eight_at_once() {
     assert_equal "$stderr" ""
     FREEPORT_SOCKNAME=real run -0 as 65534 tcp4 bind 127.0.0.3 8080 name
     got ok "127.0.0.3 $second"
+}
+
+@test "and one of mode 0660 is shared with its group, and with nobody else" {
+    needs_root
+    publish
+    configure FREEPORT_SEGMENT_MODE=0660
+    run -0 shim_last setpriv --regid=4711 --clear-groups -- tcp4 bind 127.0.0.1 0
+    run -0 stat -c '%u %g %a' "/dev/shm$TEST_SEGMENT"
+    assert_output "0 4711 660"
+    run -0 --separate-stderr shim_last setpriv --reuid=65534 --regid=65534 --groups=4711 -- tcp4 bind 127.0.0.1 0 name
+    got ok "127.0.0.1 $second"
+    run -0 --separate-stderr as 65534 "${REFUSED[@]}"
+    refused "mode does not let this user in" "FREEPORT_SEGMENT_MODE=0660 and a group"
 }
 
 @test "a child under another user finds the same world through what its parent exports" {
@@ -279,6 +307,29 @@ damage() {
     run -0 cat "$BATS_TEST_TMPDIR/old.log"
     got ok ok ok ok ok "127.0.0.2 8080" stay
     assert_equal "$(reported_ports "$(report_of old)" tcp 8080)" "$second $second"
+}
+
+CHANGED="not the segment that this session began with"
+
+@test "a segment that is removed below a session: whoever is started later works, and says so once" {
+    removed="rm /dev/shm$TEST_SEGMENT"
+    run -0 --separate-stderr fpsock tcp4 bind 127.0.0.1 8080 sh "$removed" \
+        sh "'$FPSOCK' tcp4 bind 127.0.0.2 0 tcp4 bind 127.0.0.2 8080" tcp4 bind 127.0.0.1 0
+    got ok ok ok ok
+    ((${#stderr_lines[@]} == 1)) || fail "not one line: $stderr"
+    [[ $stderr == "freeport: FREEPORT_SEGMENT $TEST_SEGMENT (of user $UID): $CHANGED"* ]] || fail "$stderr"
+    # And so does a client.
+    fpclient=$FREEPORT_PROGRAMS/fpclient
+    run -0 --separate-stderr fpsock tcp4 bind 127.0.0.1 8080 sh "$removed" sh "'$fpclient' tcp4 connect 127.0.0.1 8080"
+    got ok ECONNREFUSED
+    [[ $stderr == *"$CHANGED"* ]] || fail "$stderr"
+}
+
+@test "nothing is said of a segment that is removed to who has no use for it, or is given another" {
+    run -0 --separate-stderr fpsock tcp4 bind 127.0.0.1 8080 sh "rm /dev/shm$TEST_SEGMENT" sh true \
+        sh "FREEPORT_SEGMENT=$OTHER_SEGMENT '$FPSOCK' tcp4 bind 127.0.0.2 0"
+    got ok ok
+    assert_equal "$stderr" ""
 }
 
 # What the README says cannot be helped: see its limits.

@@ -99,6 +99,7 @@ nothing_assigned() { [[ ! -s $BATS_TEST_TMPDIR/all.report ]] || fail "assigned: 
     refute_output --partial FREEPORT_SESSION
     refute_output --partial FREEPORT_REPORT_ID
     refute_output --partial FREEPORT_SEGMENT_OWNER
+    refute_output --partial FREEPORT_SEGMENT_ID
     assert_equal "$stderr" ""
     [[ ! -e /dev/shm$TEST_SEGMENT ]]
     nothing_assigned

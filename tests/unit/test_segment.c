@@ -17,11 +17,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PROCESSES = 32, HEADER_BYTES = 144, NOBODY = 65534, SOMEBODY = 65533 };
+enum { PROCESSES = 32, HEADER_BYTES = 144, NETNS_COOKIE = 71, NOBODY = 65534, SOMEBODY = 65533 };
 
 /* Ours by its name (a damaged one may be replaced), and one that only a user would give. */
 static char own_name[64], plain_name[64];
@@ -151,10 +152,17 @@ static void all_its_pages_are_there_from_the_start(void **state) {
 
 static void without_a_name_it_is_the_users_own_in_this_network_namespace(void **state) {
     (void)state;
-    struct stat network;
+    unsigned long long network = 0;
+    socklen_t length = sizeof network;
+    struct stat st;
     char expected[64];
-    assert_int_equal(stat("/proc/self/ns/net", &network), 0);
-    snprintf(expected, sizeof expected, "/freeport-%u-%llu", (unsigned)geteuid(), (unsigned long long)network.st_ino);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (getsockopt(fd, SOL_SOCKET, NETNS_COOKIE, &network, &length) != 0) { /* before Linux 5.14 */
+        assert_int_equal(stat("/proc/self/ns/net", &st), 0);
+        network = st.st_ino;
+    }
+    close(fd);
+    snprintf(expected, sizeof expected, "/freeport-%u-%llu", (unsigned)geteuid(), network);
     struct fp_segment_request request = {.mode = 0600, .trusted_owner = (uid_t)-1, .existing_only = true};
     struct fp_segment *segment;
     int error = fp_segment_open(&request, &segment, &facts); /* others may use it: it is neither made nor harmed */
@@ -257,6 +265,27 @@ static void each_bit_of_what_is_stamped_is_checked(void **state) {
             else
                 assert_replaced(own_name, "bit", byte * 8 + bit);
         }
+    }
+}
+
+/* As a program of the other byte order stamps it, which runs here under qemu. It is sound to that. */
+static void one_of_the_other_byte_order_is_refused(void **state) {
+    (void)state;
+    static unsigned char bytes[sizeof(struct fp_segment)];
+    assert_int_equal(open_it(own_name), 0);
+    int fd = open(path_of(own_name), O_RDONLY | O_CLOEXEC);
+    assert_int_equal(read(fd, bytes, sizeof(struct fp_header)), sizeof(struct fp_header));
+    close(fd);
+    for (size_t at = 0; at < 4; at++) {
+        unsigned char byte = bytes[at];
+        bytes[at] = bytes[7 - at];
+        bytes[7 - at] = byte;
+    }
+    for (size_t length = 8; length <= sizeof bytes; length = length == 8     ? 144
+                                                             : length == 144 ? sizeof bytes
+                                                                             : length + 1) {
+        write_object(own_name, bytes, length);
+        assert_refused(own_name, "length", length);
     }
 }
 
@@ -490,6 +519,7 @@ int main(void) {
         TEST(a_truncated_one_is_replaced_at_every_length),
         TEST(a_truncated_one_under_a_name_of_the_users_is_replaced_while_it_says_it_is_ours),
         TEST(each_bit_of_what_is_stamped_is_checked),
+        TEST(one_of_the_other_byte_order_is_refused),
         TEST(what_changes_in_use_is_no_damage),
         TEST(zeroes_and_noise_are_replaced_under_our_name_and_refused_under_another),
         TEST(who_has_a_damaged_one_mapped_keeps_it_and_its_bytes),

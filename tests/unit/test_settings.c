@@ -427,6 +427,27 @@ static void an_owner_that_is_handed_down_is_read(void **state) {
     assert_true(settings.segment_owner == 4294967294u);
 }
 
+static void read_identity_of(const char *segment, const char *identity) {
+    reset();
+    set("FREEPORT_TCP", "30000-31000");
+    set("FREEPORT_SEGMENT", segment);
+    set("FREEPORT_SEGMENT_ID", identity);
+    assert_true(read_settings());
+    assert_accepted("FREEPORT_SEGMENT_ID", identity);
+}
+
+static void a_segments_identity_that_is_handed_down_is_read(void **state) {
+    (void)state;
+    read_identity_of("/a:b", "24:17:/a:b");
+    assert_true(settings.segment_device == 24 && settings.segment_inode == 17);
+}
+
+static void an_identity_of_another_segment_is_nobodys(void **state) {
+    (void)state;
+    read_identity_of("/b", "24:17:/a");
+    assert_true(settings.segment_device == 0 && settings.segment_inode == 0);
+}
+
 static void what_is_handed_down_malformed_is_ignored_in_silence(void **state) {
     static const struct {
         const char *variable, *values[20];
@@ -452,6 +473,8 @@ static void what_is_handed_down_malformed_is_ignored_in_silence(void **state) {
           "1:18446744073709551616:1",
           "1:1:18446744073709551616",
           "1:1:99999999999999999999999"}},
+        {"FREEPORT_SEGMENT_ID",
+         {"", ":", "1", "1:", "1:2", ":1:/a", "1::/a", "-1:2:/a", "1:2/a", "18446744073709551616:1:"}},
         {"FREEPORT_SEGMENT_OWNER",
          {"", "-1", "+1", "root", " 0", "0 ", "0x0", "1.0", "4294967296", "4294967296000", "18446744073709551616"}},
     };
@@ -490,6 +513,8 @@ int main(void) {
         cmocka_unit_test(an_identity_that_is_handed_down_is_read),
         cmocka_unit_test(an_identity_of_another_descriptor_is_nobody_s),
         cmocka_unit_test(an_owner_that_is_handed_down_is_read),
+        cmocka_unit_test(a_segments_identity_that_is_handed_down_is_read),
+        cmocka_unit_test(an_identity_of_another_segment_is_nobodys),
         cmocka_unit_test(what_is_handed_down_malformed_is_ignored_in_silence),
     };
 
