@@ -187,7 +187,6 @@ struct cli_program {
     const char *obstacle;      /* why the shim can't work in it; NULL where it can, or where nothing can be told */
     const char *remedy;
     bool wants_port; /* the remedy is to tell it a port, which --export does */
-    bool refuses;    /* with the shim in LD_PRELOAD it would not even start */
 };
 
 /* `command`: a name to look for, or a path, as execvp(3) takes it. */
@@ -357,8 +356,17 @@ void cli_sweep(const char *own);
 
 enum { CLI_SHIM_BYTES = 4096 };
 
-/* The shim's absolute path. False after an error. */
+/*
+ * What LD_PRELOAD is to name, an absolute path: where shims for several kinds of programs are installed, one by which
+ * each program's loader finds its own. False after an error.
+ */
 bool cli_find_shim(char path[static CLI_SHIM_BYTES]);
+
+/*
+ * Whether a shim is there for a dynamic program: the class and the machine of its ELF header, and whether its C library
+ * is musl. What cli_find_shim() finds is meant; nothing is said where it finds none.
+ */
+bool cli_shim_serves(unsigned char elf_class, uint16_t machine, bool musl);
 
 /* LD_PRELOAD with the shim, or none where it is NULL, behind what is there already. To be freed. */
 char *cli_preload(const char *existing, const char *shim);

@@ -21,22 +21,6 @@
 
 enum { MOST_INTERPRETERS = 5, MOST_HEADERS = 64, HEAD_BYTES = 256, NOTE_BYTES = 4096 };
 
-#if __SIZEOF_POINTER__ == 8
-enum { OWN_CLASS = ELFCLASS64 };
-typedef Elf64_Ehdr elf_header;
-typedef Elf64_Phdr elf_segment;
-typedef Elf64_Nhdr elf_note;
-#define OWN_BITS "64"
-#define OTHER_BITS "32"
-#else
-enum { OWN_CLASS = ELFCLASS32 };
-typedef Elf32_Ehdr elf_header;
-typedef Elf32_Phdr elf_segment;
-typedef Elf32_Nhdr elf_note;
-#define OWN_BITS "32"
-#define OTHER_BITS "64"
-#endif
-
 /* Along PATH. */
 
 static bool executable(const char *path) {
@@ -94,42 +78,72 @@ static bool interpreter_of(char *line, char path[static CLI_PATH_BYTES]) {
     return true;
 }
 
-/* ELF, of our own word size. */
+/* ELF, of either word size, in this machine's byte order. */
 
 struct image {
     int fd;
-    elf_header header;
-    elf_segment segments[MOST_HEADERS];
+    unsigned char class;
+    uint16_t machine;
+    uint64_t table; /* where the program headers stand */
     unsigned count;
+};
+
+struct segment {
+    uint32_t type;
+    uint64_t offset, size;
 };
 
 static bool read_at(int fd, void *out, size_t size, uint64_t offset) {
     return pread(fd, out, size, (off_t)offset) == (ssize_t)size;
 }
 
-static bool read_image(struct image *image) {
-    if (!read_at(image->fd, &image->header, sizeof image->header, 0) ||
-        image->header.e_phentsize != sizeof image->segments[0])
-        return false;
-    image->count = image->header.e_phnum < MOST_HEADERS ? image->header.e_phnum : MOST_HEADERS;
-    return read_at(image->fd, image->segments, image->count * sizeof image->segments[0], image->header.e_phoff);
+static bool read_header(struct image *image) {
+    Elf64_Ehdr wide;
+    Elf32_Ehdr narrow;
+    if (image->class == ELFCLASS64 && read_at(image->fd, &wide, sizeof wide, 0)) {
+        image->machine = wide.e_machine;
+        image->table = wide.e_phoff;
+        image->count = wide.e_phentsize == sizeof(Elf64_Phdr) ? wide.e_phnum : 0;
+    } else if (image->class == ELFCLASS32 && read_at(image->fd, &narrow, sizeof narrow, 0)) {
+        image->machine = narrow.e_machine;
+        image->table = narrow.e_phoff;
+        image->count = narrow.e_phentsize == sizeof(Elf32_Phdr) ? narrow.e_phnum : 0;
+    }
+    if (image->count > MOST_HEADERS)
+        image->count = MOST_HEADERS;
+    return image->count > 0;
 }
 
-static const elf_segment *segment_of(const struct image *image, uint32_t type) {
+static bool read_segment(const struct image *image, unsigned number, struct segment *segment) {
+    Elf64_Phdr wide;
+    Elf32_Phdr narrow;
+    if (image->class == ELFCLASS64) {
+        if (!read_at(image->fd, &wide, sizeof wide, image->table + number * sizeof wide))
+            return false;
+        *segment = (struct segment){wide.p_type, wide.p_offset, wide.p_filesz};
+    } else {
+        if (!read_at(image->fd, &narrow, sizeof narrow, image->table + number * sizeof narrow))
+            return false;
+        *segment = (struct segment){narrow.p_type, narrow.p_offset, narrow.p_filesz};
+    }
+    return true;
+}
+
+static bool find_segment(const struct image *image, uint32_t type, struct segment *segment) {
     for (unsigned i = 0; i < image->count; i++)
-        if (image->segments[i].p_type == type)
-            return &image->segments[i];
-    return NULL;
+        if (read_segment(image, i, segment) && segment->type == type)
+            return true;
+    return false;
 }
 
 /* Go's linker leaves a note of owner "Go" and type 4, its build id. */
-static bool go_note(const struct image *image, const elf_segment *segment) {
-    _Alignas(elf_note) char notes[NOTE_BYTES];
-    size_t size = segment->p_filesz < sizeof notes ? segment->p_filesz : sizeof notes, at = 0;
-    if (!read_at(image->fd, notes, size, segment->p_offset))
+static bool go_note(const struct image *image, const struct segment *segment) {
+    _Alignas(Elf64_Nhdr) char notes[NOTE_BYTES];
+    size_t size = segment->size < sizeof notes ? segment->size : sizeof notes, at = 0;
+    if (!read_at(image->fd, notes, size, segment->offset))
         return false;
-    while (at + sizeof(elf_note) + 4 <= size) {
-        elf_note note;
+    while (at + sizeof(Elf64_Nhdr) + 4 <= size) {
+        Elf64_Nhdr note;
         memcpy(&note, notes + at, sizeof note);
         at += sizeof note;
         if (note.n_namesz == 4 && note.n_type == 4 && memcmp(notes + at, "Go\0", 4) == 0)
@@ -140,16 +154,17 @@ static bool go_note(const struct image *image, const elf_segment *segment) {
 }
 
 static bool is_go(const struct image *image) {
+    struct segment segment;
     for (unsigned i = 0; i < image->count; i++)
-        if (image->segments[i].p_type == PT_NOTE && go_note(image, &image->segments[i]))
+        if (read_segment(image, i, &segment) && segment.type == PT_NOTE && go_note(image, &segment))
             return true;
     return false;
 }
 
-static bool is_musl(const struct image *image, const elf_segment *segment) {
+static bool is_musl(const struct image *image, const struct segment *segment) {
     char loader[HEAD_BYTES] = "";
-    size_t size = segment->p_filesz < sizeof loader ? segment->p_filesz : sizeof loader - 1;
-    return read_at(image->fd, loader, size, segment->p_offset) && strstr(loader, "/ld-musl-");
+    size_t size = segment->size < sizeof loader ? segment->size : sizeof loader - 1;
+    return read_at(image->fd, loader, size, segment->offset) && strstr(loader, "/ld-musl-");
 }
 
 /* The dynamic loader itself, which can be called by hand, has no interpreter either. */
@@ -159,24 +174,20 @@ static bool is_loader(const char *path) {
 }
 
 static void look_at_image(struct cli_program *program, int fd, const unsigned char *head) {
-    struct image image = {.fd = fd};
+    struct image image = {.fd = fd, .class = head[EI_CLASS]};
+    struct segment interpreter;
     program->remedy = ANOTHER_WAY;
     program->wants_port = true;
-    if (head[EI_CLASS] != OWN_CLASS) {
-        program->obstacle = "a " OTHER_BITS "-bit program, and the shim is a " OWN_BITS "-bit one";
+    if (!read_header(&image))
         return;
-    }
-    if (!read_image(&image))
-        return;
-    const elf_segment *interpreter = segment_of(&image, PT_INTERP);
-    if (is_go(&image)) {
+    bool dynamic = find_segment(&image, PT_INTERP, &interpreter);
+    if (is_go(&image))
         program->obstacle = "a Go program, which calls the kernel itself and not libc";
-    } else if (!interpreter && !is_loader(program->what)) {
+    else if (!dynamic && !is_loader(program->what))
         program->obstacle = "a static program, into which nothing can be loaded";
-    } else if (interpreter && is_musl(&image, interpreter)) {
-        program->obstacle = "a program of musl libc, and the shim is one of glibc";
-        program->refuses = true;
-    }
+    else if (!cli_shim_serves(image.class, image.machine, dynamic && is_musl(&image, &interpreter)))
+        program->obstacle = image.class == ELFCLASS32 ? "a 32-bit program, for which there is no shim"
+                                                      : "a 64-bit program, for which there is no shim";
 }
 
 /* Rights. */
@@ -219,7 +230,7 @@ static bool look_once(struct cli_program *program) {
 
 void cli_look_at(const char *command, struct cli_program *program) {
     program->obstacle = program->remedy = NULL;
-    program->wants_port = program->refuses = false;
+    program->wants_port = false;
     program->what[0] = 0;
     if (!find(command, program->path))
         return;

@@ -264,21 +264,17 @@ static void say_not_covered(const struct cli_program *program, const char *expor
     free(title);
 }
 
-/* Says in one line where the shim can't work. True where LD_PRELOAD would keep the program from starting at all. */
-static bool warn(const struct cli_call *call, const struct fp_settings *settings) {
+/* Says in one line where the shim can't work. */
+static void warn(const struct cli_call *call, const struct fp_settings *settings) {
     struct cli_program program;
     cli_look_at(call->operand[0], &program);
     if (program.obstacle && settings->log != FP_LOG_QUIET)
         say_not_covered(&program, cli_value(call, "export"));
-    return program.refuses;
 }
 
 static void set_preload(const char *shim) {
     char *preload = cli_preload(getenv("LD_PRELOAD"), shim);
-    if (*preload)
-        set("LD_PRELOAD", preload);
-    else
-        unsetenv("LD_PRELOAD");
+    set("LD_PRELOAD", preload);
     free(preload);
 }
 
@@ -304,7 +300,8 @@ static int start(const struct cli_call *call, const struct fp_settings *settings
     set_variables(call, default_range);
     code = export_ports(call, fp, settings);
     if (code == CLI_OK) {
-        set_preload(warn(call, settings) ? NULL : shim);
+        warn(call, settings);
+        set_preload(shim);
         code = cli_value(call, "audit") ? cli_audit(fp, settings, call->operand) : cli_become(call->operand);
     }
     cli_close(fp);

@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Where libfreeport_shim.so is, and how it gets into LD_PRELOAD. */
+/*
+ * Where libfreeport_shim.so is, which programs it serves, and how it gets into LD_PRELOAD.
+ *
+ * One shim serves all programs of its word size and machine, be their C library glibc or musl. Where one for 32-bit
+ * programs is installed, too, LD_PRELOAD names a path with $PLATFORM in it: glibc's loader replaces that by x86_64 or
+ * i686, say, and musl's loader takes it as it stands; there is a folder for each (see shim/platform.cmake).
+ */
 #include "cli.h"
 
 #include <ctype.h>
+#include <elf.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -11,6 +18,10 @@
 #include <sys/stat.h>
 
 #define SHIM "libfreeport_shim.so"
+
+/* Below the folder of the shim. */
+#define SHIM_OF_EACH "freeport/$PLATFORM/" SHIM
+#define SHIM_32 "freeport/i686/" SHIM
 
 _Static_assert(CLI_SHIM_BYTES >= PATH_MAX, "realpath() fills PATH_MAX");
 
@@ -50,34 +61,96 @@ static bool absolute(const char *path, char out[static CLI_SHIM_BYTES]) {
     return snprintf(out, CLI_SHIM_BYTES, "%s/%s", resolved, slash ? slash + 1 : path) < CLI_SHIM_BYTES;
 }
 
-static bool named(const char *name, char path[static CLI_SHIM_BYTES]) {
-    if (absolute(name, path))
-        return loadable(path);
-    cli_error("FREEPORT_SHIM: '%s': expected the path of " SHIM, name);
-    return false;
-}
+/* The plain path of the shim, as it is named in FREEPORT_SHIM or found beside the executable. */
+enum found { FOUND, FOUND_NONE, BAD_NAME, NO_EXECUTABLE };
 
-bool cli_find_shim(char path[static CLI_SHIM_BYTES]) {
-    char executable[PATH_MAX], candidate[2 * PATH_MAX];
+static enum found find(char path[static CLI_SHIM_BYTES], char executable[static PATH_MAX]) {
+    char candidate[2 * PATH_MAX];
     const char *name = secure_getenv("FREEPORT_SHIM");
     if (name)
-        return named(name, path);
-    if (!realpath("/proc/self/exe", executable)) {
-        cli_error("/proc/self/exe: %s; name " SHIM " in FREEPORT_SHIM", strerror(errno));
-        return false;
-    }
+        return absolute(name, path) ? FOUND : BAD_NAME;
+    if (!realpath("/proc/self/exe", executable))
+        return NO_EXECUTABLE;
     *strrchr(executable, '/') = 0;
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         snprintf(candidate, sizeof candidate, "%s/%s", executable, places[i]);
         if (absolute(candidate, path))
-            return loadable(path);
+            return FOUND;
     }
-    if (absolute(FREEPORT_FULL_LIBDIR "/" SHIM, path))
-        return loadable(path);
-    cli_error(SHIM " not found in %s/../{" FREEPORT_LIBDIR ",lib64,lib,shim} nor in " FREEPORT_FULL_LIBDIR
-                   "; name its path in FREEPORT_SHIM",
-              executable);
-    return false;
+    return absolute(FREEPORT_FULL_LIBDIR "/" SHIM, path) ? FOUND : FOUND_NONE;
+}
+
+static bool find_or_say(char path[static CLI_SHIM_BYTES]) {
+    char executable[PATH_MAX];
+    switch (find(path, executable)) {
+    case FOUND:
+        return true;
+    case BAD_NAME:
+        cli_error("FREEPORT_SHIM: '%s': expected the path of " SHIM, secure_getenv("FREEPORT_SHIM"));
+        return false;
+    case NO_EXECUTABLE:
+        cli_error("/proc/self/exe: %s; name " SHIM " in FREEPORT_SHIM", strerror(errno));
+        return false;
+    default:
+        cli_error(SHIM " not found in %s/../{" FREEPORT_LIBDIR ",lib64,lib,shim} nor in " FREEPORT_FULL_LIBDIR
+                       "; name its path in FREEPORT_SHIM",
+                  executable);
+        return false;
+    }
+}
+
+/* A path below the folder of the shim; false where there is no such file. */
+static bool beside(const char *shim, const char *what, char path[static CLI_SHIM_BYTES]) {
+    int folder = (int)(strrchr(shim, '/') - shim);
+    return snprintf(path, CLI_SHIM_BYTES, "%.*s/%s", folder, shim, what) < CLI_SHIM_BYTES && is_file(path);
+}
+
+bool cli_find_shim(char path[static CLI_SHIM_BYTES]) {
+    char each[CLI_SHIM_BYTES];
+    if (!find_or_say(path) || !loadable(path))
+        return false;
+    if (!secure_getenv("FREEPORT_SHIM") && beside(path, SHIM_OF_EACH, each))
+        memcpy(path, each, sizeof each);
+    return true;
+}
+
+#if __SIZEOF_POINTER__ == 8
+enum { OWN_CLASS = ELFCLASS64 };
+#else
+enum { OWN_CLASS = ELFCLASS32 };
+#endif
+
+/* The machine that this is built for. */
+static uint16_t own_machine(void) {
+    static uint16_t machine;
+    Elf32_Ehdr header; /* e_machine stands at the same place in both word sizes */
+    FILE *self = machine == 0 ? fopen("/proc/self/exe", "re") : NULL;
+    if (self) {
+        if (fread(&header, sizeof header, 1, self) == 1)
+            machine = header.e_machine;
+        fclose(self);
+    }
+    return machine;
+}
+
+/* 32-bit shims of glibc have 64-bit times by names of glibc's. */
+static bool own_serves(bool musl) {
+#ifdef __GLIBC__
+    return OWN_CLASS == ELFCLASS64 || !musl;
+#else
+    return OWN_CLASS == ELFCLASS64 || musl;
+#endif
+}
+
+bool cli_shim_serves(unsigned char elf_class, uint16_t machine, bool musl) {
+    char executable[PATH_MAX], shim[CLI_SHIM_BYTES], shim_32[CLI_SHIM_BYTES];
+    uint16_t own = own_machine();
+    if (own == 0)
+        return elf_class == OWN_CLASS;
+    if (elf_class == OWN_CLASS && machine == own)
+        return own_serves(musl);
+    return own == EM_X86_64 && elf_class == ELFCLASS32 && machine == EM_386 && !musl &&
+           !secure_getenv("FREEPORT_SHIM") && find(shim, executable) == FOUND && beside(shim, SHIM_32, shim_32);
 }
 
 /* Two shims in one process would each rewrite what the other has rewritten. */
