@@ -29,6 +29,7 @@ static const struct cli_option options[] = {
     {"report-format", 0, "FORMAT", "FREEPORT_REPORT_FORMAT", "text or json (text)"},
     {"sockname", 0, "WHAT", "FREEPORT_SOCKNAME", "programs see the sentinel: virtual, or: real (virtual)"},
     {"connect", 0, "WHERE", "FREEPORT_CONNECT", "session, fallthrough or off (session)"},
+    {"follow", 0, "WHETHER", "FREEPORT_FOLLOW", "cleaned environments get it back: yes or no (yes)"},
     {"timeout", 0, "MS", "FREEPORT_TIMEOUT", "wait so long at most: report pipe, --export (5000)"},
     CLI_SEGMENT_OPTION,
     {"segment-mode", 0, "MODE", "FREEPORT_SEGMENT_MODE", "octal permissions of a new segment (0600)"},
@@ -155,6 +156,8 @@ static void set_variables(const struct cli_call *call, bool default_range) {
         else if (strcmp(variable, "FREEPORT_SEGMENT") == 0)
             unsetenv("FREEPORT_SEGMENT_OWNER");
     }
+    if (!cli_given(call, "FREEPORT_FOLLOW", &origin))
+        set("FREEPORT_FOLLOW", "yes");
     if (default_range) {
         set("FREEPORT_TCP", CLI_DEFAULT_RANGE);
         set("FREEPORT_UDP", CLI_DEFAULT_RANGE);

@@ -11,7 +11,8 @@
 #include <string.h>
 
 #define EXPECTED_KEY                                                                                                   \
-    "one of tcp, udp, sentinels, session, report, report_fd, report_format, sockname, connect, timeout, segment, "     \
+    "one of tcp, udp, sentinels, session, report, report_fd, report_format, sockname, connect, timeout, follow, "      \
+    "segment, "                                                                                                        \
     "segment_mode, log, lenient"
 
 #define EXPECTED_FILE "a configuration file that can be read"

@@ -100,7 +100,8 @@ static bool copy(char *to, size_t size, const char *value) {
 
 /* Every enumeration is written through this one type. */
 _Static_assert(sizeof(enum fp_log_level) == sizeof(unsigned) && sizeof(enum fp_report_format) == sizeof(unsigned) &&
-                   sizeof(enum fp_sockname) == sizeof(unsigned) && sizeof(enum fp_connect) == sizeof(unsigned),
+                   sizeof(enum fp_sockname) == sizeof(unsigned) && sizeof(enum fp_connect) == sizeof(unsigned) &&
+                   sizeof(enum fp_follow) == sizeof(unsigned),
                "read_word() stores an unsigned");
 
 static bool read_word(const struct variable *variable, struct fp_settings *settings, const char *value) {
@@ -400,6 +401,14 @@ static const struct variable variables[] = {
         .initial = "5000",
         .expected = "milliseconds, 0 to 2147483647",
         FIELD(timeout_ms),
+    },
+    {
+        .name = "FREEPORT_FOLLOW",
+        .read = read_word,
+        .initial = "no",
+        .expected = "yes or no",
+        .words = {[FP_FOLLOW_NO] = "no", [FP_FOLLOW_YES] = "yes"},
+        FIELD(follow),
     },
     {
         .name = "FREEPORT_SEGMENT",

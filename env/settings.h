@@ -19,6 +19,8 @@ enum fp_report_format { FP_REPORT_TEXT, FP_REPORT_JSON };
 enum fp_sockname { FP_SOCKNAME_VIRTUAL, FP_SOCKNAME_REAL };
 enum fp_connect { FP_CONNECT_SESSION, FP_CONNECT_FALLTHROUGH, FP_CONNECT_OFF };
 
+enum fp_follow { FP_FOLLOW_NO, FP_FOLLOW_YES };
+
 /* The two protocols as indices, here and in the table. */
 enum { FP_TCP = 0, FP_UDP = 1, FP_PROTOCOLS = 2 };
 
@@ -37,6 +39,7 @@ struct fp_settings {
     uint64_t segment_device, segment_inode; /* which object it is, handed down (FREEPORT_SEGMENT_ID); 0, 0: not known */
     enum fp_log_level log;
     bool lenient;
+    enum fp_follow follow;
     bool bad;                   /* something could not be read: each managed bind fails with EINVAL */
     bool managed[FP_PROTOCOLS]; /* the protocol has a range variable, readable or not */
     bool sentinels_any;         /* FREEPORT_SENTINELS is not empty */

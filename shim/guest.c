@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest.h"
 
+#include "follow.h"
 #include "hand_down.h"
 #include "log.h"
 #include "report.h"
@@ -247,6 +248,9 @@ void fp_guest_start(const struct fp_calls *calls,
         return;
     int saved = errno;
     fp_guest.connect = connect;
-    atomic_store_explicit(&fp_guest.phase, start(&fp_guest, calls), memory_order_release);
+    enum fp_phase phase = start(&fp_guest, calls);
+    if (phase != FP_PHASE_INERT)
+        fp_follow_start(&fp_guest.settings);
+    atomic_store_explicit(&fp_guest.phase, phase, memory_order_release);
     errno = saved;
 }

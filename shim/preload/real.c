@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "real.h"
 
+#include "exec.h"
+
 #include <dlfcn.h>
 #include <stddef.h>
 #include <string.h>
@@ -43,6 +45,7 @@ __attribute__((constructor(101))) void fp_real_start(void) {
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
         resolve(calls[i].name, (char *)&fp_real + calls[i].offset);
     fp_real_resolve_syscall();
+    fp_exec_resolve();
     struct fp_calls own = {.bind = fp_by_number.bind, .getsockname = fp_by_number.getsockname};
     fp_guest_start(&own, fp_by_number.connect);
 }
