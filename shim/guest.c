@@ -27,35 +27,50 @@ static bool begins(const char *text, const char *prefix) {
 }
 
 /*
- * The variables of ours that the environment has, by one look at it: there may be hundreds of others, and nearly every
- * program starts without a bind ahead of it.
+ * The variables of ours that the environment has, found by one walk through it: nearly every program starts without a
+ * bind ahead of it, and may have hundreds of others. Those that there is no room for are looked up one by one.
  */
 struct variables {
     unsigned count;
     const char *found[64];
+    char **rest; /* where the walk ended */
 };
+
+/* Whether a range is named. In a set-user-ID program, which is to be left alone, secure_getenv() finds none. */
+static bool ranges_named(void) {
+    return secure_getenv("FREEPORT_TCP") || secure_getenv("FREEPORT_UDP");
+}
 
 static void find_variables(struct variables *variables) {
     variables->count = 0;
-    /* A set-user-ID program is inert: secure_getenv() has an answer for nobody there. */
-    if (!secure_getenv("FREEPORT_TCP") && !secure_getenv("FREEPORT_UDP"))
-        return;
-    for (char **at = environ; *at && variables->count < sizeof variables->found / sizeof variables->found[0]; at++)
-        if (begins(*at, PREFIX))
-            variables->found[variables->count++] = *at;
+    for (variables->rest = environ; *variables->rest; variables->rest++) {
+        if (!begins(*variables->rest, PREFIX))
+            continue;
+        if (variables->count == sizeof variables->found / sizeof variables->found[0])
+            return;
+        variables->found[variables->count++] = *variables->rest;
+    }
+}
+
+/* The value of a variable that begins with PREFIX in an entry that does so; or NULL. */
+static const char *value_in(const char *entry, const char *variable) {
+    const char *name = variable + PREFIX_LENGTH, *at = entry + PREFIX_LENGTH;
+    while (*name && *name == *at) {
+        name++;
+        at++;
+    }
+    return !*name && *at == '=' ? at + 1 : NULL;
 }
 
 static const char *from_environment(const char *variable, void *context) {
     const struct variables *variables = context;
-    for (unsigned i = 0; i < variables->count; i++) {
-        const char *name = variable + PREFIX_LENGTH, *found = variables->found[i] + PREFIX_LENGTH;
-        while (*name && *name == *found) {
-            name++;
-            found++;
-        }
-        if (!*name && *found == '=')
-            return found + 1;
-    }
+    const char *value;
+    for (unsigned i = 0; i < variables->count; i++)
+        if ((value = value_in(variables->found[i], variable)))
+            return value;
+    for (char **at = variables->rest; *at; at++)
+        if (begins(*at, PREFIX) && (value = value_in(*at, variable)))
+            return value;
     return NULL;
 }
 
@@ -219,11 +234,13 @@ static bool start_segment(struct fp_guest *guest) {
 static enum fp_phase start(struct fp_guest *guest, const struct fp_calls *calls) {
     struct fp_settings *settings = &guest->settings;
     struct variables variables;
-    find_variables(&variables);
-    if (variables.count == 0)
+    if (!ranges_named())
         return FP_PHASE_INERT;
+    find_variables(&variables);
     fp_log_start();
-    fp_settings_read(settings, from_environment, complain, &variables);
+    if (!fp_settings_read(settings, from_environment, complain, &variables))
+        settings->bad = settings->managed[FP_TCP] = settings->managed[FP_UDP] =
+            true; /* it missed a range: no bind may */
     guest->has_sentinels = settings->sentinels_any;
     start_session(settings);
     fp_report_start(settings);

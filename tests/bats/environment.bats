@@ -166,6 +166,16 @@ malformed() {
     got ok "127.0.0.1 $first" "freeport: FREEPORT_NAME=a b" EINVAL ok "127.0.0.1 $(range_port "$range" 1)"
 }
 
+@test "variables of ours are found behind any number of others that begin alike" {
+    others=()
+    for number in {1..200}; do others+=("FREEPORT_$number=x"); done
+    # env(1) puts variables in the order that it is given them in.
+    run -0 env -i "${others[@]}" FREEPORT_TCP="$range" FREEPORT_SENTINELS=8080 FREEPORT_SOCKNAME=real \
+        FREEPORT_SEGMENT="$FREEPORT_SEGMENT" LD_PRELOAD="$(preload)" ASAN_OPTIONS=detect_leaks=0 \
+        "$FPSOCK" tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 8080 name
+    got ok "127.0.0.1 $first" ok "127.0.0.1 $(range_port "$range" 1)"
+}
+
 @test "a library whose constructor binds before the shim's has run gets a port of the range, and the program the next" {
     shim_and="$(preload):$FREEPORT_PROGRAMS/libfpearly.so"
     run -0 --separate-stderr env LD_PRELOAD="$shim_and" ASAN_OPTIONS=detect_leaks=0 "$FPSOCK" tcp4 bind 127.0.0.1 0 name
