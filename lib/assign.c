@@ -107,10 +107,12 @@ static int bind_any(const struct fp_bind *bind, uint16_t *port) {
 }
 
 int fp_bind(const struct fp_bind *bind, uint16_t *port, bool *conflict) {
-    struct fp_cancel cancel = fp_cancel_off();
     *conflict = false;
-    int error = bind->sentinel ? fp_bind_sentinel(bind, port, conflict) : bind_any(bind, port);
-    fp_cancel_restore(cancel);
+    if (bind->sentinel)
+        return fp_bind_sentinel(bind, port, conflict);
+    int type = fp_cancel_later();
+    int error = bind_any(bind, port);
+    fp_cancel_as_before(type);
     return error;
 }
 
@@ -150,11 +152,11 @@ int fp_get(struct freeport *fp, enum freeport_protocol protocol, fp_owner owner,
     struct fp_attempt attempt;
     if (fp->ranges[bind.protocol]->size == 0)
         return -EINVAL;
-    struct fp_cancel cancel = fp_cancel_off();
+    int type = fp_cancel_later();
     int error = fp_attempt_begin(&attempt, &bind);
     if (error == 0)
         error = reserve(&attempt, owner, port);
-    fp_cancel_restore(cancel);
+    fp_cancel_as_before(type);
     return error;
 }
 

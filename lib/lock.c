@@ -46,10 +46,7 @@ static bool wait_for(struct fp_lock_word *lock, fp_owner self) {
 
 void fp_lock(struct fp_segment *segment, struct fp_locked *locked) {
     struct fp_lock_word *lock = &segment->lock;
-    sigset_t all;
-    sigfillset(&all);
-    locked->cancel = fp_cancel_off();
-    pthread_sigmask(SIG_SETMASK, &all, &locked->signals);
+    fp_alone_begin(&locked->alone);
 
     locked->lock = NULL;
     if (atomic_load_explicit(&lock->state, memory_order_acquire) != FP_LOCK_READY)
@@ -65,6 +62,5 @@ void fp_unlock(struct fp_locked *locked) {
     if (locked->lock)
         atomic_compare_exchange_strong_explicit(&locked->lock->holder, &holder, 0, memory_order_release,
                                                 memory_order_relaxed);
-    pthread_sigmask(SIG_SETMASK, &locked->signals, NULL);
-    fp_cancel_restore(locked->cancel);
+    fp_alone_end(&locked->alone);
 }

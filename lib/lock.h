@@ -12,14 +12,12 @@
 #include "layout.h"
 #include "uncancelled.h"
 
-#include <signal.h>
 #include <stdbool.h>
 
 struct fp_locked {
     struct fp_lock_word *lock; /* NULL: went on without */
     fp_owner holder;           /* this process */
-    sigset_t signals;          /* the thread's mask before */
-    struct fp_cancel cancel;   /* its cancel state and type before */
+    struct fp_alone alone;     /* what the thread was before */
 };
 
 /* Sets the lock up in a fresh segment. */

@@ -55,12 +55,10 @@ static void stat_path(char path[static 32], pid_t pid) {
 static uint64_t start_time(pid_t pid) {
     char path[32], text[512];
     stat_path(path, pid);
-    struct fp_cancel cancel = fp_cancel_off();
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    int fd = fp_open(path, O_RDONLY | O_CLOEXEC, 0);
+    ssize_t length = fd < 0 ? 0 : fp_read(fd, text, sizeof text - 1);
     if (fd >= 0)
-        close(fd);
-    fp_cancel_restore(cancel);
+        fp_close(fd);
     if (length <= 0)
         return 0;
     text[length] = 0;

@@ -296,11 +296,10 @@ static int bind_until_settled(const struct fp_bind *bind, uint16_t *port, bool *
  * or would find that socket bound already and its reuse flags still off.
  */
 int fp_bind_sentinel(const struct fp_bind *bind, uint16_t *port, bool *conflict) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    struct fp_alone alone;
+    fp_alone_begin(&alone);
     int error = bind_until_settled(bind, port, conflict);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    fp_alone_end(&alone);
     return error;
 }
 
@@ -365,8 +364,9 @@ int fp_pledge(struct freeport *fp, enum freeport_protocol protocol, uint16_t sen
                            .timeout_ms = timeout_ms};
     if (fp->ranges[bind.protocol]->size == 0 || !fp->has_session || sentinel == 0)
         return -EINVAL;
-    struct fp_cancel cancel = fp_cancel_off();
+    struct fp_alone alone;
+    fp_alone_begin(&alone);
     int error = pledge_sentinel(&bind, port);
-    fp_cancel_restore(cancel);
+    fp_alone_end(&alone);
     return error;
 }

@@ -2,6 +2,7 @@
 #include "socket.h"
 
 #include "layout.h"
+#include "uncancelled.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -167,12 +168,12 @@ void fp_reuse_group(const struct fp_calls *calls, int fd, const struct fp_reuse 
         setsockopt(joined, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
     setsockopt(joined, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     calls->bind(joined, (struct sockaddr *)&name, name_length);
-    close(joined);
+    fp_close(joined);
 }
 
 static int bind_and_close(const struct fp_calls *calls, int fd, const void *address, socklen_t length) {
     int error = calls->bind(fd, address, length) == 0 ? 0 : -errno;
-    close(fd);
+    fp_close(fd);
     return error;
 }
 

@@ -125,7 +125,7 @@ static bool is_file(int fd) {
 
 /* One try that does not block, as far as the kernel knows how; 0 where it did, or a positive errno. */
 static int try_write(int fd, const char *text, size_t length) {
-    if (send(fd, text, length, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+    if (syscall(SYS_sendto, (long)fd, text, length, (long)(MSG_DONTWAIT | MSG_NOSIGNAL), NULL, 0L) >= 0)
         return 0;
     if (errno != ENOTSOCK)
         return errno;
@@ -141,9 +141,9 @@ static int try_write(int fd, const char *text, size_t length) {
         return errno;
     /* A file, a terminal, or a pipe of an older kernel. */
     struct pollfd ready = {.fd = fd, .events = POLLOUT};
-    if (poll(&ready, 1, 0) == 0)
+    if (fp_poll(&ready, 1, 0) == 0)
         return EAGAIN;
-    return write(fd, text, length) >= 0 ? 0 : errno;
+    return fp_write(fd, text, length) >= 0 ? 0 : errno;
 }
 
 /* 0, or the errno; EAGAIN: not in time. */
@@ -159,7 +159,7 @@ static int write_in_time(int fd, const char *text, size_t length, int timeout_ms
         if (now >= until)
             return EAGAIN;
         struct pollfd ready = {.fd = fd, .events = POLLOUT};
-        poll(&ready, 1, (int)(until - now));
+        fp_poll(&ready, 1, (int)(until - now));
     }
 }
 
@@ -171,7 +171,7 @@ bool fp_line_write(const struct fp_line *line, int fd, int timeout_ms) {
 
     static const int raised[] = {SIGPIPE, SIGXFSZ}; /* by a reader that is gone, and by RLIMIT_FSIZE */
     sigset_t ours, before, pending;
-    struct fp_cancel cancel = fp_cancel_off();
+    int type = fp_cancel_later();
     sigemptyset(&ours);
     sigaddset(&ours, raised[0]);
     sigaddset(&ours, raised[1]);
@@ -184,11 +184,10 @@ bool fp_line_write(const struct fp_line *line, int fd, int timeout_ms) {
     for (unsigned i = 0; i < 2; i++)
         if (sigismember(&pending, raised[i]) == 1)
             sigdelset(&ours, raised[i]);
-    struct timespec none = {0};
-    while (error != 0 && sigtimedwait(&ours, NULL, &none) > 0) {
+    while (error != 0 && fp_take_signal(&ours) > 0) {
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    fp_cancel_restore(cancel);
+    fp_cancel_as_before(type);
     if (error != 0)
         errno = error;
     return error == 0;

@@ -187,27 +187,26 @@ static void to_descriptor(const struct fp_settings *settings, const struct fp_li
 /* A FIFO is opened for writing when it has a reader; until then the open fails with ENXIO. */
 static int open_in_time(const char *path, int *timeout_ms) {
     for (;;) {
-        int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
+        int fd = fp_open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
         if (fd >= 0 || errno != ENXIO || *timeout_ms <= 0)
             return fd;
-        struct timespec pause = {.tv_nsec = READER_PAUSE_MS * 1000000L};
-        nanosleep(&pause, NULL);
+        fp_poll(NULL, 0, READER_PAUSE_MS);
         *timeout_ms -= READER_PAUSE_MS;
     }
 }
 
 static void to_file(const struct fp_settings *settings, const struct fp_line *line) {
     int timeout_ms = patience_ms(settings, &file_place);
-    struct fp_cancel cancel = fp_cancel_off();
+    int type = fp_cancel_later();
     int fd = open_in_time(settings->report, &timeout_ms);
     if (fd < 0) {
         note_reader(&file_place, errno);
         trouble(settings, "FREEPORT_REPORT", settings->report, "opened", errno);
     } else {
         write_line(settings, &file_place, settings->report, line, fd, timeout_ms);
-        close(fd);
+        fp_close(fd);
     }
-    fp_cancel_restore(cancel);
+    fp_cancel_as_before(type);
 }
 
 void fp_report(const struct fp_settings *settings, unsigned protocol, uint16_t requested, uint16_t port,

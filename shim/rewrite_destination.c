@@ -58,7 +58,7 @@ static bool of_an_interface(const struct sockaddr *address, socklen_t length) {
     bool yes = six || fp_guest.handle.calls.bind(fd, (struct sockaddr *)&there, length) == 0;
     fp_address_set_port((struct sockaddr *)&there, 9);
     yes = yes && fp_guest.connect(fd, (struct sockaddr *)&there, length) == 0 && (!six || source_is(fd, host6));
-    close(fd);
+    fp_close(fd);
     return yes;
 }
 
@@ -73,9 +73,9 @@ bool fp_address_is_local(const struct sockaddr *theirs, socklen_t length) {
     if (multicast(address))
         return false;
     int saved = errno;
-    struct fp_cancel cancel = fp_cancel_off();
+    int type = fp_cancel_later();
     bool local = of_an_interface(address, length);
-    fp_cancel_restore(cancel);
+    fp_cancel_as_before(type);
     errno = saved;
     return local;
 }

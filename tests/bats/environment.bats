@@ -244,6 +244,14 @@ subprocess.run(["env"], check=True)
     assert_line "FREEPORT_SEGMENT_ID=$(stat -c '%d:%i' "/dev/shm$FREEPORT_SEGMENT"):$FREEPORT_SEGMENT"
 }
 
+@test "a program that loads the shim and lets go of it keeps its environment" {
+    [[ -z ${FREEPORT_SANITIZER_RUNTIME:-} ]] || skip "a sanitizer's runtime has to be there first"
+    configure FREEPORT_SESSION=
+    run -0 env -u FREEPORT_SESSION "$FREEPORT_PROGRAMS/fpunload" "$FREEPORT_SHIM"
+    [[ $output =~ ^"session "([0-9]+-[0-9a-f]+)$'\n'"child "([0-9]+-[0-9a-f]+)$ ]] || fail "$output"
+    assert_equal "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
+}
+
 @test "a daemon that clears its arguments up to the end of its last variable clears nothing of ours" {
     long=$(printf 'd%.0s' {1..200})
     mkdir -p "$BATS_TEST_TMPDIR/$long/$long/$long/$long"

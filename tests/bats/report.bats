@@ -358,6 +358,18 @@ cant_open() {
     cant_open "No such device or address"
 }
 
+@test "a signal handler that does not return, from a bind that waits for a reader, leaves the thread as it was" {
+    configure FREEPORT_TIMEOUT=60000
+    mkfifo "$BATS_TEST_TMPDIR/nobody"
+    run -0 --separate-stderr shim FREEPORT_REPORT="$BATS_TEST_TMPDIR/nobody" "$FREEPORT_PROGRAMS/fpjump"
+    got jumped enabled
+    full_pipe
+    run -0 --separate-stderr shim FREEPORT_REPORT="$BATS_TEST_TMPDIR/fifo" "$FREEPORT_PROGRAMS/fpjump"
+    got jumped enabled
+    run -0 --separate-stderr shim FREEPORT_REPORT_FD="$pipe" "$FREEPORT_PROGRAMS/fpjump"
+    got jumped enabled
+}
+
 @test "a file that can't be opened: binds work, and one line for all of a process's says so" {
     configure FREEPORT_REPORT="$BATS_TEST_TMPDIR/no/such/file"
     run -0 --separate-stderr fpsock tcp4 bind 127.0.0.1 0 udp4 bind 127.0.0.1 0 fork tcp4 bind 127.0.0.1 0 join
