@@ -138,11 +138,11 @@ static int execute(const char *path, char *const argv[], char *const envp[]) {
     return with_session(path, path, argv, envp, call_execve, NULL);
 }
 
-FP_HOOK int execve(const char *path, char *const argv[], char *const envp[]) {
+FP_EXPORT int execve(const char *path, char *const argv[], char *const envp[]) {
     return execute(path, argv, envp);
 }
 
-FP_HOOK int execv(const char *path, char *const argv[]) {
+FP_EXPORT int execv(const char *path, char *const argv[]) {
     if (!watches())
         return real.execv(path, argv);
     return execute(path, argv, environ);
@@ -220,13 +220,13 @@ static int execute_found(const char *file, char *const argv[], char *const envp[
     return strchr(file, '/') ? execute_or_script(file, argv, envp) : search_and_execute(file, argv, envp);
 }
 
-FP_HOOK int execvpe(const char *file, char *const argv[], char *const envp[]) {
+FP_EXPORT int execvpe(const char *file, char *const argv[], char *const envp[]) {
     if (!watches())
         return real.execvpe(file, argv, envp);
     return execute_found(file, argv, envp);
 }
 
-FP_HOOK int execvp(const char *file, char *const argv[]) {
+FP_EXPORT int execvp(const char *file, char *const argv[]) {
     if (!watches())
         return real.execvp(file, argv);
     return execute_found(file, argv, environ);
@@ -246,20 +246,20 @@ FP_HOOK int execvp(const char *file, char *const argv[]) {
     for (size_t at = 1; at <= count; at++)                                                                             \
     arguments[at] = va_arg(list, char *)
 
-FP_HOOK int execl(const char *path, const char *first, ...) {
+FP_EXPORT int execl(const char *path, const char *first, ...) {
     COLLECT(first, list, arguments);
     va_end(list);
     return execv(path, arguments);
 }
 
-FP_HOOK int execle(const char *path, const char *first, ...) {
+FP_EXPORT int execle(const char *path, const char *first, ...) {
     COLLECT(first, list, arguments);
     char *const *envp = va_arg(list, char *const *);
     va_end(list);
     return execute(path, arguments, envp);
 }
 
-FP_HOOK int execlp(const char *file, const char *first, ...) {
+FP_EXPORT int execlp(const char *file, const char *first, ...) {
     COLLECT(first, list, arguments);
     va_end(list);
     return execvp(file, arguments);
@@ -303,7 +303,7 @@ static int call_fexecve(const char *path, char *const argv[], char *const envp[]
     return -1;
 }
 
-FP_HOOK int fexecve(int fd, char *const argv[], char *const envp[]) {
+FP_EXPORT int fexecve(int fd, char *const argv[], char *const envp[]) {
     char path[DESCRIPTOR_PATH] = "/proc/self/fd/";
     if (!watches() || fd < 0)
         return real.fexecve(fd, argv, envp);
@@ -319,7 +319,10 @@ static int real_execveat(int directory, const char *path, char *const argv[], ch
     return (int)fp_real_syscall(SYS_execveat, directory, path, argv, envp, flags);
 }
 
-FP_HOOK int execveat(int directory, const char *path, char *const argv[], char *const envp[], int flags) {
+/* Not every C library declares it. */
+FP_EXPORT int execveat(int directory, const char *path, char *const argv[], char *const envp[], int flags);
+
+FP_EXPORT int execveat(int directory, const char *path, char *const argv[], char *const envp[], int flags) {
     if (!watches() || !fp_readable(path))
         return real_execveat(directory, path, argv, envp, flags);
     if (!*path && (flags & AT_EMPTY_PATH))
@@ -345,8 +348,8 @@ static int call_spawn(const char *path, char *const argv[], char *const envp[], 
     return real.posix_spawn(spawn->pid, path, spawn->actions, spawn->attributes, argv, envp);
 }
 
-FP_HOOK int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
-                        const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]) {
+FP_EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+                          const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]) {
     struct spawn spawn = {.pid = pid, .actions = actions, .attributes = attributes};
     if (!watches() || !fp_readable(path))
         return real.posix_spawn(pid, path, actions, attributes, argv, envp);
@@ -368,8 +371,8 @@ static const char *found_in_path(const char *file, char candidate[static PATH_MA
     }
 }
 
-FP_HOOK int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
-                         const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]) {
+FP_EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
+                           const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]) {
     char candidate[PATH_MAX];
     struct spawn spawn = {.pid = pid, .actions = actions, .attributes = attributes, .file = file};
     if (!watches() || !fp_readable(file))
