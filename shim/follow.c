@@ -139,6 +139,11 @@ const char *fp_follow_launcher(char *const environment[]) {
     return entry && entry[sizeof LAUNCHER - 1] ? entry + sizeof LAUNCHER - 1 : NULL;
 }
 
+const char *fp_follow_preload(char *const environment[]) {
+    const char *entry = find(environment, PRELOAD);
+    return entry ? entry + PRELOAD_LENGTH : NULL;
+}
+
 static bool has(char *const environment[], const char *entry) {
     size_t length = name_length(entry);
     for (char *const *at = environment; at && *at; at++)

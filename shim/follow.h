@@ -23,6 +23,9 @@ bool fp_follow_watches(void);
 /* The path in an environment's FREEPORT_LAUNCHER; NULL without one. `environment` may be NULL, here and below. */
 const char *fp_follow_launcher(char *const environment[]);
 
+/* The same of its LD_PRELOAD. */
+const char *fp_follow_preload(char *const environment[]);
+
 /* How large fp_follow_environment() wants its memory: the list, in pointers, and the text, in bytes. */
 struct fp_follow_size {
     size_t list, text;

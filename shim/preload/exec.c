@@ -73,9 +73,10 @@ static bool gains_rights(const char *path) {
 }
 
 /* True if the launcher has to start it. What can't be executed is left to the kernel's own error. */
-static bool wants_launcher(const char *path) {
-    enum fp_target target = fp_target_look(path);
-    return target > FP_TARGET_COVERED && faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0 && !gains_rights(path);
+static bool wants_launcher(const char *path, char *const envp[]) {
+    struct fp_target target = fp_target_look(path);
+    return !fp_target_covered(&target, fp_follow_preload(envp)) && faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0 &&
+           !gains_rights(path);
 }
 
 static size_t count_of(char *const list[]) {
@@ -104,7 +105,7 @@ typedef int action(const char *path, char *const argv[], char *const envp[], voi
 ON_STACK static int launch_or(const char *look, const char *path, char *const argv[], char *const envp[], action *then,
                               void *context) {
     const char *launcher = fp_follow_launcher(envp);
-    if (!launcher || !wants_launcher(look))
+    if (!launcher || !wants_launcher(look, envp))
         return then(path, argv, envp, context);
     char **arguments = alloca((count_of(argv) + 4) * sizeof *arguments);
     launch_arguments(arguments, launcher, look, argv);
