@@ -2,8 +2,6 @@
 /* The calls by syscall(2), which no other library's function of the same name stands in front of. */
 #include "real.h"
 
-#include <sys/syscall.h>
-
 static int by_bind(int fd, const struct sockaddr *address, socklen_t length) {
     return (int)fp_real_syscall(SYS_bind, (long)fd, address, (long)length);
 }
@@ -60,6 +58,15 @@ static int by_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, fp_mmsg
                        struct timespec *timeout) {
     return (int)fp_real_syscall(SYS_recvmmsg, (long)fd, messages, (long)count, (long)flags, timeout);
 }
+#endif
+
+#ifdef SYS_recvmmsg_time64
+static int by_recvmmsg_time64(int fd, struct mmsghdr *messages, unsigned count, fp_mmsg_flags flags,
+                              struct timespec *timeout) {
+    return (int)fp_real_syscall(SYS_recvmmsg_time64, (long)fd, messages, (long)count, (long)flags, timeout);
+}
+
+const struct fp_real fp_by_number_time64 = {.recvmmsg = by_recvmmsg_time64};
 #endif
 
 const struct fp_real fp_by_number = {

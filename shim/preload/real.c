@@ -10,10 +10,12 @@
 struct fp_real fp_real;
 long (*fp_real_syscall)(long number, ...);
 
-static const struct {
+struct call {
     const char *name;
     size_t offset;
-} calls[] = {
+};
+
+static const struct call calls[] = {
     {"bind", offsetof(struct fp_real, bind)},
     {"getsockname", offsetof(struct fp_real, getsockname)},
     {"listen", offsetof(struct fp_real, listen)},
@@ -30,9 +32,21 @@ static const struct {
     {"recvmmsg", offsetof(struct fp_real, recvmmsg)},
 };
 
+#if UINTPTR_MAX == UINT32_MAX
+struct fp_real fp_real_time64;
+
+/* glibc has the first four, musl the last. */
+static const struct call calls_time64[] = {
+    {"__sendmsg64", offsetof(struct fp_real, sendmsg)},        {"__recvmsg64", offsetof(struct fp_real, recvmsg)},
+    {"__sendmmsg64", offsetof(struct fp_real, sendmmsg)},      {"__recvmmsg64", offsetof(struct fp_real, recvmmsg)},
+    {"__recvmmsg_time64", offsetof(struct fp_real, recvmmsg)},
+};
+#endif
+
 static void resolve(const char *name, void *where) {
     void *address = dlsym(RTLD_NEXT, name);
-    memcpy(where, &address, sizeof address); /* ISO C has no conversion from void * to a function */
+    if (address)
+        memcpy(where, &address, sizeof address); /* ISO C has no conversion from void * to a function */
 }
 
 void fp_real_resolve_syscall(void) {
@@ -44,8 +58,18 @@ __attribute__((constructor(101))) void fp_real_start(void) {
         return;
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
         resolve(calls[i].name, (char *)&fp_real + calls[i].offset);
+#if UINTPTR_MAX == UINT32_MAX
+    for (size_t i = 0; i < sizeof calls_time64 / sizeof calls_time64[0]; i++)
+        resolve(calls_time64[i].name, (char *)&fp_real_time64 + calls_time64[i].offset);
+#endif
     fp_real_resolve_syscall();
     fp_exec_resolve();
-    struct fp_calls own = {.bind = fp_by_number.bind, .getsockname = fp_by_number.getsockname};
-    fp_guest_start(&own, fp_by_number.connect);
+    /* The guest's own calls: as libc makes them here, since that is what a sandbox lets through. */
+#ifdef SYS_socketcall
+    const struct fp_real *own = &fp_by_socketcall;
+#else
+    const struct fp_real *own = &fp_by_number;
+#endif
+    struct fp_calls calls_of_guest = {.bind = own->bind, .getsockname = own->getsockname};
+    fp_guest_start(&calls_of_guest, own->connect);
 }

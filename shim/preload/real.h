@@ -14,6 +14,8 @@
 #include "rewrite.h"
 
 #include <errno.h>
+#include <stdint.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #define FP_EXPORT __attribute__((visibility("default")))
@@ -42,6 +44,9 @@ struct fp_real {
  * FP_PHASE_UNSTARTED, with the same values by whichever thread.
  */
 extern struct fp_real fp_real;
+#if UINTPTR_MAX == UINT32_MAX
+extern struct fp_real fp_real_time64; /* sendmsg, recvmsg, sendmmsg and recvmmsg with 64-bit times */
+#endif
 extern long (*fp_real_syscall)(long number, ...); /* by itself: syscall.c reaches it from assembly */
 
 void fp_real_start(void);
@@ -52,8 +57,15 @@ void fp_real_start(void);
  */
 void fp_real_resolve_syscall(void);
 
-/* By syscall(2). Also the guest's own, for its questions and its own sockets: they are nobody else's business. */
+/* By syscall(2); and by its SYS_socketcall, where there is one. */
 extern const struct fp_real fp_by_number;
+#ifdef SYS_recvmmsg_time64
+extern const struct fp_real fp_by_number_time64; /* recvmmsg alone */
+#endif
+#ifdef SYS_socketcall
+extern const struct fp_real fp_by_socketcall;
+long fp_hook_socketcall(int call, const unsigned long *arguments);
+#endif
 
 /* The hooks. Each reads its table only after fp_hook_awake(). */
 int fp_hook_bind(const struct fp_real *real, int fd, const struct sockaddr *address, socklen_t length);

@@ -92,6 +92,17 @@ FP_EXPORT long syscall(long number, ...) {
         return fp_hook_recvmmsg(real, (int)a[0], (struct mmsghdr *)a[1], (unsigned)a[2], (fp_mmsg_flags)a[3],
                                 (struct timespec *)a[4]);
 #endif
+#ifdef SYS_recvmmsg_time64
+    case SYS_recvmmsg_time64:
+        return fp_hook_recvmmsg(&fp_by_number_time64, (int)a[0], (struct mmsghdr *)a[1], (unsigned)a[2],
+                                (fp_mmsg_flags)a[3], (struct timespec *)a[4]);
+#endif
+#ifdef SYS_socketcall
+    case SYS_socketcall:
+        if (__builtin_expect(fp_real_syscall == NULL, 0))
+            fp_real_resolve_syscall();
+        return fp_hook_socketcall((int)a[0], (const unsigned long *)a[1]);
+#endif
     default:
         if (__builtin_expect(fp_real_syscall == NULL, 0))
             fp_real_resolve_syscall();

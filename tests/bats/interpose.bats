@@ -65,3 +65,28 @@ ranges_and_all() {
 @test "a program whose functions have the names of the calls, and nothing to do with them" {
     ranges_and_all LD_PRELOAD="$(preload)" "$FREEPORT_PROGRAMS/fpclient_namesakes" sys
 }
+
+# shim32: the shim for 32-bit programs; skips the test where there is none, or nothing to run under it.
+shim32() {
+    SHIM32=${FREEPORT_SHIM%/*}/freeport/i686/${FREEPORT_SHIM##*/}
+    [[ -f $SHIM32 && -x $FREEPORT_PROGRAMS/fpclient32 ]] || skip "no compiler for 32-bit programs (gcc-multilib)"
+    "$FREEPORT_PROGRAMS/fpclient32" unix || skip "32-bit programs can't run here"
+}
+
+@test "32-bit programs, also through syscall(2)" {
+    shim32
+    ranges_and_all LD_PRELOAD="$SHIM32" "$FREEPORT_PROGRAMS/fpclient32"
+    ranges_and_all LD_PRELOAD="$SHIM32" "$FREEPORT_PROGRAMS/fpclient32" sys
+}
+
+@test "32-bit programs that are built for 64-bit times, also through syscall(2)" {
+    shim32
+    nm --dynamic "$FREEPORT_PROGRAMS/fpclient32_time64" | grep -q __recvmmsg64 || skip "glibc before 2.34"
+    ranges_and_all LD_PRELOAD="$SHIM32" "$FREEPORT_PROGRAMS/fpclient32_time64"
+    ranges_and_all LD_PRELOAD="$SHIM32" "$FREEPORT_PROGRAMS/fpclient32_time64" sys
+}
+
+@test "32-bit programs whose calls are made by SYS_socketcall" {
+    shim32
+    ranges_and_all LD_PRELOAD="$SHIM32" "$FREEPORT_PROGRAMS/fpclient32_socketcall"
+}

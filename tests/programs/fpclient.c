@@ -35,6 +35,13 @@ ssize_t __recvfrom_chk(int fd, void *data, size_t size, size_t room, int flags, 
 #define recvfrom(fd, data, size, flags, from, length) __recvfrom_chk(fd, data, size, size, flags, from, length)
 #endif
 
+/* A program of 32 bits that is built for 64-bit times takes the number that has them. */
+#if defined(_TIME_BITS) && _TIME_BITS == 64 && defined(SYS_recvmmsg_time64)
+enum { NUMBER_OF_RECVMMSG = SYS_recvmmsg_time64 };
+#else
+enum { NUMBER_OF_RECVMMSG = SYS_recvmmsg };
+#endif
+
 enum { MOST_MESSAGES = 2048, BACKLOG = 64 };
 
 /* How the calls from here on are made: as the words said. */
@@ -506,7 +513,7 @@ static void receive_many_with(struct runner *runner, unsigned count, const int *
     }
     wait_no_longer(runner);
     errno = MARKER;
-    long got = how.by_number ? syscall(SYS_recvmmsg, current(runner), messages, count, MSG_WAITFORONE, NULL)
+    long got = how.by_number ? syscall(NUMBER_OF_RECVMMSG, current(runner), messages, count, MSG_WAITFORONE, NULL)
                              : recvmmsg(current(runner), messages, count, MSG_WAITFORONE, NULL);
     int error = errno;
     if (got < 0)
