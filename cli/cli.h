@@ -39,7 +39,7 @@ struct cli_option {
     const char *help;     /* NULL: it shares the next one's */
 };
 
-enum { CLI_OPTIONS_MAX = 24 };
+enum { CLI_OPTIONS_MAX = 32 };
 
 struct cli_call;
 

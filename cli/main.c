@@ -24,8 +24,8 @@ static void print_help(void) {
          "  -V, --version  print the version and exit\n"
          "\n"
          "Two servers with one hard-coded port, side by side:\n"
-         "  freeport run --sentinels 8080 --report - python3 -m http.server 8080 &\n"
-         "  freeport run --sentinels 8080 --report - python3 -m http.server 8080 &\n"
+         "  freeport run --session red python3 -m http.server 8080 &\n"
+         "  freeport run --session blue python3 -m http.server 8080 &\n"
          "  freeport list");
 }
 

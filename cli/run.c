@@ -5,6 +5,7 @@
  */
 #include "assign.h"
 #include "cli.h"
+#include "worktree.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,11 +19,12 @@
 static const struct cli_option options[] = {
     CLI_TCP_OPTION,
     CLI_UDP_OPTION,
-    {"sentinels", 0, "PORTS", "FREEPORT_SENTINELS", "hard-coded ports to replace: 80,5000-5009/tcp,...; all"},
+    {"sentinels", 0, "PORTS", "FREEPORT_SENTINELS", "hard-coded ports to replace: 80,90-99/tcp; all (all)"},
     CLI_NAME_OPTION,
-    {"session", 0, "NAME", "FREEPORT_SESSION", "join a session (a new one of its own)"},
+    {"session", 0, "NAME", "FREEPORT_SESSION", "join it; auto: the worktree's, new: its own (auto)"},
     CLI_CONFIG_OPTION,
     {"export", 0, "VAR=PORT", NULL, "set VAR to the real port behind sentinel PORT[/udp],..."},
+    {"quiet", 'q', NULL, NULL, "do not say where servers are to be reached"},
     {"audit", 0, NULL, NULL, "at the end, say who listens past the shim, and why"},
     {"report", 0, "FILE", "FREEPORT_REPORT", "append a line an assignment; -: to standard error"},
     {"report-fd", 0, "FD", "FREEPORT_REPORT_FD", "the same to an open descriptor"},
@@ -131,14 +133,42 @@ static int prepare_report(struct cli_call *call, struct made *made) {
     return CLI_OK;
 }
 
-/* An inherited session is somebody else's: the run of which this one is a part. */
-static void choose_session(struct cli_call *call, struct made *made) {
-    const struct fp_file_entry *entry = call->file ? fp_file_find(call->file, call->section, "FREEPORT_SESSION") : NULL;
-    if (cli_value(call, "session"))
-        return;
-    if (!entry)
+/* Where nobody has named any, all ports are sentinels: it works without knowing which the program has written in it. */
+static void choose_sentinels(struct cli_call *call) {
+    enum cli_origin origin;
+    if (!cli_given(call, "FREEPORT_SENTINELS", &origin))
+        cli_set_value(call, "sentinels", "all");
+}
+
+/* The session that this process is in, or the one that is named; else the worktree's. */
+static int choose_session(struct cli_call *call, struct made *made) {
+    enum cli_origin origin;
+    struct fp_worktree worktree;
+    const char *given = cli_given(call, "FREEPORT_SESSION", &origin);
+    if (given && strcmp(given, "new") == 0) {
         cli_new_session(made->session, "run", getpid());
-    cli_set_value(call, "session", entry ? entry->value : made->session);
+    } else if (!given || strcmp(given, "auto") == 0) {
+        int error = fp_worktree_find(&worktree);
+        if (error != 0) {
+            cli_error("--session: 'auto': the working directory: %s; name a session, or change to a directory that is "
+                      "there",
+                      strerror(-error));
+            return CLI_USAGE;
+        }
+        memcpy(made->session, worktree.session, sizeof made->session);
+    } else {
+        return CLI_OK;
+    }
+    cli_set_value(call, "session", made->session);
+    return CLI_OK;
+}
+
+/* Whether a person is to be told, at the terminal, where each server is to be reached. */
+static void set_tell(const struct cli_call *call) {
+    if (!cli_value(call, "quiet") && isatty(STDERR_FILENO))
+        set("FREEPORT_TELL", "1");
+    else
+        unsetenv("FREEPORT_TELL");
 }
 
 /* What options and the file say is the environment of the command. */
@@ -164,6 +194,7 @@ static void set_variables(const struct cli_call *call, bool default_range) {
     }
     if (cli_value(call, "config"))
         set("FREEPORT_CONFIG", cli_value(call, "config"));
+    set_tell(call);
 }
 
 /* --export VAR=PORT */
@@ -323,8 +354,10 @@ static int run(struct cli_call *call) {
         cli_set_value(call, "config", absolute(cli_value(call, "config"), made.config));
     if (!cli_load_file(call))
         return CLI_USAGE;
-    choose_session(call, &made);
-    int code = prepare_report(call, &made);
+    choose_sentinels(call);
+    int code = choose_session(call, &made);
+    if (code == CLI_OK)
+        code = prepare_report(call, &made);
     if (code == CLI_OK)
         code = add_sentinels(call, &made);
     if (code == CLI_OK)
@@ -336,7 +369,7 @@ static int run(struct cli_call *call) {
 const struct cli_verb cli_run = {
     .name = "run",
     .synopsis = "[options] [--] COMMAND...",
-    .summary = "Runs a command in a session of its own, with ports of its own.",
+    .summary = "Runs a command in the worktree's session, with ports of its own.",
     .options = options,
     .inherited = inherited,
     .repeats = "export",

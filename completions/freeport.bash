@@ -5,8 +5,8 @@
 _freeport_options() {
     case $1 in
         run)
-            echo --tcp --udp --sentinels --name --session --export --audit --report --report-fd --report-format \
-                --sockname --connect --follow --timeout --segment-mode --log --lenient --config --segment
+            echo --tcp --udp --sentinels --name --session --export -q --quiet --audit --report --report-fd \
+                --report-format --sockname --connect --follow --timeout --segment-mode --log --lenient --config --segment
             ;;
         get) echo --tcp --udp --name -n --count --timeout --config --segment ;;
         list) echo -a --all -J --json -r --raw -n --noheadings -o --output -f --follow --config --segment ;;

@@ -4,8 +4,8 @@
 # The command line from a verb's first operand on, an operand a line; nothing before it.
 function __freeport_operands
     set -l words (commandline -opc)[3..]
-    argparse --stop-nonopt h/help tcp= udp= sentinels= name= session= export=+ audit report= report-fd= report-format= \
-        sockname= connect= follow= timeout= segment= segment-mode= log= lenient config= o/output= -- $words 2>/dev/null
+    argparse --stop-nonopt h/help tcp= udp= sentinels= name= session= export=+ q/quiet audit report= report-fd= \
+        report-format= sockname= connect= follow= timeout= segment= segment-mode= log= lenient config= o/output= -- $words 2>/dev/null
     and test (count $argv) -gt 0
     and printf '%s\n' $argv
 end
@@ -76,6 +76,7 @@ complete -c freeport -n '__freeport_verb run port' -l session -xa '(__freeport_c
 
 complete -c freeport -n '__freeport_verb run doctor' -l sentinels -x -d 'Hard-coded ports to replace'
 complete -c freeport -n '__freeport_verb run' -l export -x -d 'Set a variable to the real port'
+complete -c freeport -n '__freeport_verb run' -s q -l quiet -d 'Do not say where servers are'
 complete -c freeport -n '__freeport_verb run' -l audit -d 'List listeners that went past the shim'
 complete -c freeport -n '__freeport_verb run' -l report -rF -d 'Append a line an assignment'
 complete -c freeport -n '__freeport_verb run' -l report-fd -x -d 'The same to a descriptor'

@@ -351,7 +351,8 @@ static const struct variable variables[] = {
     {
         .name = "FREEPORT_SESSION",
         .read = read_text,
-        .expected = "1 to 64 printable ASCII characters, no space",
+        .expected = "1 to 64 printable ASCII characters, no space; auto: named after the worktree; new: one of "
+                    "its own",
         .accepts = is_printable,
         FIELD(session),
     },
@@ -431,6 +432,11 @@ static const struct variable variables[] = {
     {
         .name = "FREEPORT_SEGMENT_ID",
         .read = read_segment_identity,
+    },
+    {
+        .name = "FREEPORT_TELL",
+        .read = read_switch,
+        FIELD(tell),
     },
 };
 

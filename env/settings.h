@@ -44,6 +44,7 @@ struct fp_settings {
     bool managed[FP_PROTOCOLS]; /* the protocol has a range variable, readable or not */
     bool sentinels_any;         /* FREEPORT_SENTINELS is not empty */
     bool all[FP_PROTOCOLS];     /* it has "all" in it, for that protocol */
+    bool tell;                  /* a person is to be told where servers are to be reached (FREEPORT_TELL) */
     bool has_report;            /* `report` is not empty: the page that it stands in is left alone otherwise */
 
     /* What is large comes last: of that, no page is touched without need. */

@@ -20,6 +20,7 @@ struct freeport {
     const struct fp_range *ranges[FP_PROTOCOL_COUNT]; /* of size 0: the protocol has no range */
     struct fp_text name, session;
     bool has_session;
+    bool named; /* the session's name was given, not made up: its sentinels have their own places in the range */
 };
 
 /* A handle that keeps its ranges itself. Zeroed memory to begin with. */

@@ -66,6 +66,7 @@ int fp_configure(struct fp_whole_handle *whole, const struct freeport_config *co
         return -EINVAL;
     fp_text_set(&fp->name, name);
     fp->has_session = config->session != NULL;
+    fp->named = config->session && !fp_session_made_up(config->session);
     if (fp->has_session)
         fp_text_set(&fp->session, config->session);
     return 0;

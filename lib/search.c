@@ -15,6 +15,7 @@ void fp_search_begin(struct fp_search *search, struct fp_segment *segment, unsig
         .range = range,
         .protocol = protocol,
         .self = self,
+        .kind = FP_KIND_FRESH,
         .cursor = cursor,
         .serial = atomic_fetch_add_explicit(&segment->header.search, 1, memory_order_relaxed) + 1,
         .start = (uint16_t)atomic_load_explicit(&cursor->last[protocol], memory_order_relaxed),
@@ -24,12 +25,38 @@ void fp_search_begin(struct fp_search *search, struct fp_segment *segment, unsig
         search->serial = 1;
 }
 
+/* The range's port number `rank`, from 0 on. */
+static uint16_t port_of_rank(const struct fp_range *range, unsigned rank) {
+    for (unsigned word = range->first / 64; word <= range->last / 64u; word++) {
+        uint64_t bits = range->ports.words[word];
+        unsigned count = (unsigned)__builtin_popcountll(bits);
+        if (rank < count) {
+            while (rank-- > 0)
+                bits &= bits - 1;
+            return (uint16_t)(word * 64 + (unsigned)__builtin_ctzll(bits));
+        }
+        rank -= count;
+    }
+    return range->first;
+}
+
+void fp_search_place(struct fp_search *search, uint64_t hash) {
+    if (search->range->size == 0)
+        return;
+    search->placed = true;
+    search->kind = FP_KIND_PLACE;
+    search->start = (uint16_t)(port_of_rank(search->range, (unsigned)(hash % search->range->size)) - 1);
+    search->at = search->start;
+}
+
 /* Round the range from where the search began; that port itself is the farthest. */
 static uint16_t how_far(const struct fp_search *search, uint32_t port) {
     return (uint16_t)(port - search->start - 1);
 }
 
 void fp_search_advance(struct fp_search *search, uint16_t port) {
+    if (search->placed)
+        return;
     _Atomic uint32_t *last = &search->cursor->last[search->protocol];
     uint32_t found = atomic_load_explicit(last, memory_order_relaxed);
     while ((found == search->start || how_far(search, found) < how_far(search, port)) &&
@@ -38,6 +65,8 @@ void fp_search_advance(struct fp_search *search, uint16_t port) {
 }
 
 void fp_search_withdraw(struct fp_search *search, uint16_t port) {
+    if (search->placed)
+        return;
     uint32_t expected = port;
     atomic_compare_exchange_strong(&search->cursor->last[search->protocol], &expected, search->start);
 }
@@ -128,6 +157,16 @@ static bool never_refused(unsigned kind) {
     return kind == FP_KIND_GONE || kind == FP_KIND_IDLE || kind == FP_KIND_RECENT;
 }
 
+/* Whether the port's number is to be had in the other protocol, where the search wants it in both. */
+static bool twin_left(struct fp_search *search, uint16_t port) {
+    struct fp_entry *entry = fp_entry_at(search->segment, !search->protocol, port);
+    if (!search->twin)
+        return true;
+    fp_meaning meaning = atomic_load_explicit(&entry->meaning, memory_order_relaxed);
+    return fp_portset_has(&search->twin->ports, port) && !fp_is_sentinel(meaning) &&
+           left(search, atomic_load_explicit(&entry->owner, memory_order_relaxed), meaning);
+}
+
 /* Whether a candidate is of the kind that is looked for. */
 static bool fits(struct fp_search *search, uint16_t port) {
     struct fp_entry *entry = fp_entry_at(search->segment, search->protocol, port);
@@ -140,6 +179,8 @@ static bool fits(struct fp_search *search, uint16_t port) {
     search->owner = owner;
     search->meaning = meaning;
     switch (search->kind) {
+    case FP_KIND_PLACE:
+        return !sentinel && left(search, owner, meaning) && twin_left(search, port);
     case FP_KIND_FRESH:
         if (owner == 0)
             return true;
@@ -295,7 +336,7 @@ uint16_t fp_search_next(struct fp_search *search) {
         uint16_t port = next_of_kind(search);
         if (port != 0)
             return port;
-        if (search->twin)
+        if (search->twin && search->kind != FP_KIND_PLACE)
             return 0; /* a port that is fresh for both protocols, or none */
         begin_kind(search, search->kind + 1);
     }

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 enum fp_kind {
+    FP_KIND_PLACE,         /* from a sentinel's own place on: the first that no live process has, used before or not */
     FP_KIND_FRESH,         /* nobody's, as far as known */
     FP_KIND_LEFT,          /* our own from before, or of somebody who is gone */
     FP_KIND_GONE,          /* of somebody who was there when one last asked, and is gone now */
@@ -38,6 +39,7 @@ struct fp_search {
     fp_owner owner; /* what its entry said when it was found fit: it may say something else by now */
     fp_meaning meaning;
     bool wrapped, refreshed;
+    bool placed;    /* it began at a sentinel's own place: the name's sequence stays where it is */
     fp_owner asked; /* the last owner that was asked for by kill(2), and what came of it */
     bool asked_gone;
     bool claims;        /* a claim of a process that is there is worth a try, too, at the last: it may be a stuck one */
@@ -48,6 +50,12 @@ struct fp_search {
 
 void fp_search_begin(struct fp_search *search, struct fp_segment *segment, unsigned name, unsigned protocol,
                      const struct fp_range *range, fp_owner self);
+
+/*
+ * Before the first port is asked for: the search begins at the place that a hash has in the range. The same hash and
+ * range begin at the same port on every host, whatever the table has seen.
+ */
+void fp_search_place(struct fp_search *search, uint64_t hash);
 
 /* fp_owner_gone_quick(), asked once for entries of one owner that follow each other. */
 bool fp_search_gone(struct fp_search *search, fp_owner owner);

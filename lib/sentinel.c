@@ -51,6 +51,12 @@ static uint16_t claim_twin(struct fp_attempt *attempt) {
     return port;
 }
 
+/* In a session that has a name, a sentinel gets the same port each time, as long as nobody else has it. */
+static void begin_at_place(struct fp_attempt *attempt) {
+    if (attempt->fp->named && !attempt->search.placed)
+        fp_search_place(&attempt->search, fp_text_place(&attempt->fp->session, attempt->bind->sentinel));
+}
+
 /* The next port to try; *session: it is the one that the session has. By one visit to the lock. */
 static enum fp_choice choose(struct fp_attempt *attempt, uint16_t *port, bool *session) {
     struct fp_locked locked;
@@ -60,6 +66,8 @@ static enum fp_choice choose(struct fp_attempt *attempt, uint16_t *port, bool *s
     *session = *port != 0;
     if (*port == 0)
         *port = claim_twin(attempt);
+    if (*port == 0)
+        begin_at_place(attempt);
     if (*port == 0)
         choice = fp_attempt_next(attempt, port);
     if (*port != 0 && !*session && choice == FP_CHOICE_CLAIMED && !enter(attempt, attempt->bind->protocol, *port)) {

@@ -36,6 +36,30 @@ void fp_text_set(struct fp_text *text, const char *string) {
     text->hash = hash_words(text->words);
 }
 
+uint64_t fp_text_place(const struct fp_text *session, uint16_t sentinel) {
+    const unsigned char *bytes = (const unsigned char *)session->words;
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a: by bytes, whatever the byte order */
+    for (unsigned i = 0; i < FP_LABEL_BYTES && bytes[i]; i++)
+        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+    return mix(hash + sentinel);
+}
+
+static unsigned span(const char *text, bool hex) {
+    unsigned length = 0;
+    while ((text[length] >= '0' && text[length] <= '9') || (hex && text[length] >= 'a' && text[length] <= 'f'))
+        length++;
+    return length;
+}
+
+/* PID-16 HEX DIGITS, which the shim makes up, or run-PID-8 HEX DIGITS, which the command does. */
+bool fp_session_made_up(const char *session) {
+    const char *at = session;
+    bool command = strncmp(at, "run-", 4) == 0 || strncmp(at, "env-", 4) == 0;
+    at += command ? 4 : 0;
+    unsigned digits = span(at, false), last = command ? 8 : 16;
+    return digits > 0 && at[digits] == '-' && span(at + digits + 1, true) == last && at[digits + 1 + last] == 0;
+}
+
 bool fp_label_is(const struct fp_label *label, const struct fp_text *text) {
     uint32_t before = atomic_load_explicit(&label->sequence, memory_order_acquire);
     if (before == 0 || before % 2 != 0)

@@ -85,6 +85,13 @@ struct fp_text {
 /* `string` has FP_LABEL_BYTES at most. */
 void fp_text_set(struct fp_text *text, const char *string);
 
+/* Where a sentinel's place is in a range: a hash of session and sentinel that is the same on every host. */
+uint64_t fp_text_place(const struct fp_text *session, uint16_t sentinel);
+
+/* Whether a session's name was made up for one process tree, by the shim or the command, rather than given by a user.
+ */
+bool fp_session_made_up(const char *session);
+
 bool fp_label_is(const struct fp_label *label, const struct fp_text *text);
 
 /* Copies a label out as a string; "" where it is unused or being written. What is not printable becomes '?'. */

@@ -5,6 +5,7 @@
 #include "hand_down.h"
 #include "log.h"
 #include "report.h"
+#include "worktree.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -94,9 +95,26 @@ static void hand_down(const char *variable, struct fp_line *value) {
     fp_hand_down(variable, value->text);
 }
 
+static bool is(const char *text, const char *word) {
+    return begins(text, word) && begins(word, text);
+}
+
+/* FREEPORT_SESSION=auto: named after the worktree. Where there is no working directory, it is made up. */
+static void name_session(struct fp_settings *settings) {
+    struct fp_worktree worktree;
+    if (fp_worktree_find(&worktree) != 0) {
+        settings->session[0] = 0;
+        return;
+    }
+    memcpy(settings->session, worktree.session, sizeof worktree.session);
+    fp_hand_down("FREEPORT_SESSION", settings->session);
+}
+
 /* A session is a process tree unless it is named: the first process makes one up. */
 static void start_session(struct fp_settings *settings) {
-    if (settings->session[0])
+    if (is(settings->session, "auto"))
+        name_session(settings);
+    if (settings->session[0] && !is(settings->session, "new"))
         return;
     struct timespec now = {0};
     clock_gettime(CLOCK_REALTIME, &now);
@@ -252,6 +270,7 @@ static enum fp_phase start(struct fp_guest *guest, const struct fp_calls *calls)
     fp_text_set(&guest->handle.name, settings->name);
     fp_text_set(&guest->handle.session, settings->session);
     guest->handle.has_session = true;
+    guest->handle.named = !fp_session_made_up(settings->session);
     if (!start_segment(guest))
         return FP_PHASE_REFUSING;
     guest->renames = settings->sentinels_any && settings->sockname == FP_SOCKNAME_VIRTUAL;

@@ -169,12 +169,17 @@ bool fp_line_write(const struct fp_line *line, int fd, int timeout_ms) {
         text[i] = line->text[i];
     text[line->length] = '\n';
 
-    static const int raised[] = {SIGPIPE, SIGXFSZ}; /* by a reader that is gone, and by RLIMIT_FSIZE */
+    /*
+     * SIGPIPE: a reader is gone; SIGXFSZ: RLIMIT_FSIZE. SIGTTOU, which would stop a background job that writes to its
+     * terminal (stty tostop), is not even raised while it is blocked.
+     */
+    static const int raised[] = {SIGPIPE, SIGXFSZ};
     sigset_t ours, before, pending;
     int type = fp_cancel_later();
     sigemptyset(&ours);
     sigaddset(&ours, raised[0]);
     sigaddset(&ours, raised[1]);
+    sigaddset(&ours, SIGTTOU);
     pthread_sigmask(SIG_BLOCK, &ours, &before);
     sigpending(&pending);
 
@@ -184,6 +189,7 @@ bool fp_line_write(const struct fp_line *line, int fd, int timeout_ms) {
     for (unsigned i = 0; i < 2; i++)
         if (sigismember(&pending, raised[i]) == 1)
             sigdelset(&ours, raised[i]);
+    sigdelset(&ours, SIGTTOU);
     while (error != 0 && fp_take_signal(&ours) > 0) {
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -4,6 +4,7 @@
 #include "guest.h"
 #include "log.h"
 #include "report.h"
+#include "tell.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -101,7 +102,7 @@ static int managed_bind(fp_bind_call *call, int fd, unsigned protocol, const str
         .timeout_ms = requested ? settings->timeout_ms : -1,
         .bind = call,
     };
-    bool conflict = false;
+    bool conflict = false, news = requested != 0 && fp_tell_news(protocol, requested);
     int error = fp_bind(&bind, &port, &conflict);
     int refused = error == -EADDRINUSE && requested == 0 ? refused_anyway(fd, address) : 0;
     if (refused)
@@ -113,6 +114,8 @@ static int managed_bind(fp_bind_call *call, int fd, unsigned protocol, const str
         return error == -ETIMEDOUT || error == -ENOSPC ? -EADDRINUSE : error;
     }
     log_assignment(protocol, requested, port);
+    if (news)
+        fp_tell_bound(protocol, requested, port, address);
     fp_report(settings, protocol, requested, port, address);
     return 0;
 }

@@ -2,6 +2,7 @@
 #include "guest.h"
 #include "log.h"
 #include "rewrite.h"
+#include "tell.h"
 #include "uncancelled.h"
 
 #include <errno.h>
@@ -108,6 +109,7 @@ static bool unconnected(int fd) {
 static int refuse(unsigned protocol, uint16_t port) {
     struct fp_line line;
     fp_guest_explain();
+    fp_tell_refused(protocol, port);
     if (fp_log_begin(&line, &fp_guest.settings, FP_LOG_INFO)) {
         fp_line_text(&line, protocol == FP_TCP ? "tcp " : "udp ");
         fp_line_number(&line, port);

@@ -8,7 +8,7 @@
 #
 # Each `freeport run` is a session of its own. Without it (ISOLATE= bats --jobs 2 suite.bats), one of them fails.
 
-ISOLATE=${ISOLATE-freeport run --sentinels 8080 --}
+ISOLATE=${ISOLATE-freeport run --session new --sentinels 8080 --}
 
 setup() {
     cd "$BATS_RUN_TMPDIR"

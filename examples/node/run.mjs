@@ -11,7 +11,7 @@
 // freeport (isolated-node), so that each file is a session of its own. With plain node (node run.mjs plain), one of the
 // files fails: EADDRINUSE.
 //
-// One suite beside another copy of itself needs none of this: freeport run --sentinels 8080 -- node --test
+// One suite beside another copy of itself needs none of this: freeport run --session new --sentinels 8080 -- node --test
 import { run } from 'node:test';
 import { tap } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';

@@ -7,6 +7,11 @@
 load helper
 load cli
 
+setup() {
+    freeport_setup
+    configure FREEPORT_SENTINELS= # which ports are sentinels, each test says
+}
+
 # audited OPTION... -- COMMAND: what the audit says, of a command that starts a server and ends when that is ready. The
 # server is the process in the file "pid"; $LAUNCH may name who starts it.
 audited() {

@@ -92,10 +92,11 @@ RANGE="FROM-TO or PORT, several with commas, 1 to 65535, 1023 characters at most
     assert_equal "$(shows FREEPORT_UDP --config "$CONFIG")" unset
 }
 
-@test "a session of the file is joined, and an inherited one is not" {
+@test "a session of the file is joined, unless one is inherited or named" {
     config '[default]' 'session = ours'
-    configure FREEPORT_SESSION=theirs
     assert_equal "$(shows FREEPORT_SESSION --config "$CONFIG")" ours
+    FREEPORT_SESSION=theirs run -0 shows FREEPORT_SESSION --config "$CONFIG"
+    assert_output theirs
     assert_equal "$(shows FREEPORT_SESSION --config "$CONFIG" --session mine)" mine
 }
 

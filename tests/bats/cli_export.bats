@@ -5,17 +5,22 @@
 load helper
 load cli
 
+setup() {
+    freeport_setup
+    configure FREEPORT_SESSION=new
+}
+
 @test "VAR is the real port behind the sentinel, which is the session's from the start" {
     range=$(own_range)
-    run -0 freeport run --tcp "$range" --session s1 --export PORT=8080 sh -c '
+    run -0 freeport run --tcp "$range" --session "$(tree 1)" --sentinels 9000 --export PORT=8080 sh -c '
         echo "$PORT"
         "$0" port 8080
         "$0" list -rn -o PORT,SENTINEL,SESSION,PID,STATE
         echo "$FREEPORT_SENTINELS $$"' "$FREEPORT_CLI"
     assert_line --index 0 "${range%-*}"
     assert_line --index 1 "${range%-*}"
-    assert_line --index 3 --regexp '^8080/tcp [0-9]+$'
-    assert_line --index 2 "${range%-*} 8080 s1 ${lines[3]#* } reserved"
+    assert_line --index 3 --regexp '^9000,8080/tcp [0-9]+$'
+    assert_line --index 2 "${range%-*} 8080 $(tree 1) ${lines[3]#* } reserved"
 }
 
 @test "several, in either protocol, in one option or more, beside sentinels that were said" {
@@ -127,11 +132,11 @@ there"
 @test "a joined session's port is taken over, unless a stranger has come" {
     range=$(own_range 3)
     configure FREEPORT_TCP="$range"
-    assert_equal "$(freeport run --session s1 --export PORT=8080 sh -c 'echo $PORT')" "${range%-*}"
-    assert_equal "$(freeport run --session s1 --export PORT=8080 sh -c 'echo $PORT')" "${range%-*}"
+    assert_equal "$(freeport run --session "$(tree 1)" --export PORT=8080 sh -c 'echo $PORT')" "${range%-*}"
+    assert_equal "$(freeport run --session "$(tree 1)" --export PORT=8080 sh -c 'echo $PORT')" "${range%-*}"
     background stranger /usr/bin/python3 -uc "$LISTEN" "${range%-*}"
     wait_lines "$BATS_TEST_TMPDIR/stranger.log" 1
-    assert_equal "$(freeport run --session s1 --export PORT=8080 sh -c 'echo $PORT')" "$(range_port "$range" 1)"
+    assert_equal "$(freeport run --session "$(tree 1)" --export PORT=8080 sh -c 'echo $PORT')" "$(range_port "$range" 1)"
 }
 
 @test "4 where the time is up before a port is found" {

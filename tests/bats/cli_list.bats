@@ -53,10 +53,10 @@ udp $first one"
 
 @test "a server's row says what it asked for, where, and in which session" {
     range=$(own_range)
-    configure FREEPORT_TCP="$range" FREEPORT_SENTINELS=8000 FREEPORT_SESSION=s1 FREEPORT_NAME=suite
+    configure FREEPORT_TCP="$range" FREEPORT_SENTINELS=8000 FREEPORT_SESSION="$(tree 1)" FREEPORT_NAME=suite
     python server "$LISTEN" 8000
     run -0 freeport list -rn -o PROTO,PORT,SENTINEL,NAME,SESSION,PID,COMMAND,STATE,ADDRESS
-    assert_output "tcp ${range%-*} 8000 suite s1 $BACKGROUND_PID python3 bound 127.0.0.1"
+    assert_output "tcp ${range%-*} 8000 suite $(tree 1) $BACKGROUND_PID python3 bound 127.0.0.1"
 }
 
 @test "a port that was bound by its number stands for no sentinel" {
@@ -257,8 +257,8 @@ import json
 import sys
 
 rows = json.loads(open(sys.argv[1], "rb").read().decode("utf-8", "strict"))["assignments"]
-assert [row["session"] for row in rows] == ['a"b\\c$(d)', '{"x":[<&', "';rm"], rows
-assert [row["command"] for row in rows] == ["a\"\n'\\\r\t", "\ufffda\ufffd\ufffd\ufffd\ufffd\x1b[m", '"]},/*'], rows
+rows = {row["session"]: row["command"] for row in rows}
+assert rows == {'a"b\\c$(d)': "a\"\n'\\\r\t", '{"x":[<&': "\ufffda\ufffd\ufffd\ufffd\ufffd\x1b[m", "';rm": '"]},/*'}, rows
 PYTHON
         run -0 env LC_ALL=$locale "$FREEPORT_CLI" list
         assert_equal "${#lines[@]}" 4

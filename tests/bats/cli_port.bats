@@ -51,7 +51,8 @@ time.sleep(600)'
     run -2 freeport port --session s1
     assert_output "freeport: port: expected one SENTINEL[/tcp|/udp]; see freeport port --help"
     run -2 freeport port --session 'a b' 80
-    assert_output "freeport: --session: 'a b': expected 1 to 64 printable ASCII characters, no space"
+    assert_output "freeport: --session: 'a b': expected 1 to 64 printable ASCII characters, no space; \
+auto: named after the worktree; new: one of its own"
     run -2 freeport port --segment x --session s1 80
     assert_output --partial "freeport: --segment: 'x': expected /"
 }

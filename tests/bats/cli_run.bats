@@ -104,8 +104,8 @@ bind_zero() {
 
 @test "every option is in the help, and no other" {
     run -0 freeport run --help
-    assert_equal "$(grep '^  --' <<<"$output" | cut -c1-24 | grep -o -- '--[a-z-]*' | sort | paste -sd' ')" \
-        "--audit --config --connect --export --follow --lenient --log --name --report --report-fd --report-format --segment \
+    assert_equal "$(grep -E '^  (-.|  ), --|^  --' <<<"$output" | cut -c1-24 | grep -o -- '--[a-z-]*' | sort | paste -sd' ')" \
+        "--audit --config --connect --export --follow --lenient --log --name --quiet --report --report-fd --report-format --segment \
 --segment-mode --sentinels --session --sockname --tcp --timeout --udp"
 }
 
@@ -125,15 +125,111 @@ bind_zero() {
     assert_equal "$(shows FREEPORT_UDP)" 30000
 }
 
-@test "each run has a session of its own, also inside another" {
-    configure FREEPORT_SESSION=inherited
-    first=$(shows FREEPORT_SESSION)
+@test "--session new, also from the environment: each run has a session of its own" {
+    first=$(shows FREEPORT_SESSION --session new)
+    [[ $first =~ ^run-[0-9]+-[0-9a-f]{8}$ ]] || fail "no session: '$first'"
+    assert_not_equal "$(shows FREEPORT_SESSION --session new)" "$first"
+    configure FREEPORT_SESSION=new
     second=$(shows FREEPORT_SESSION)
-    [[ $first =~ ^[!-~]{1,64}$ ]] || fail "no session: '$first'"
-    [[ $second =~ ^[!-~]{1,64}$ ]] || fail "no session: '$second'"
-    assert_not_equal "$first" "$second"
-    assert_not_equal "$first" inherited
+    [[ $second =~ ^run-[0-9]+-[0-9a-f]{8}$ ]] || fail "no session: '$second'"
+    assert_not_equal "$second" "$first"
+}
+
+@test "a run inside another stays in its session, unless it is told another" {
+    mapfile -t inner < <(printf '%s\n' "$FREEPORT_CLI" run)
+    run -0 freeport run --session outer "${inner[@]}" sh -c 'echo "$FREEPORT_SESSION"'
+    assert_output outer
+    run -0 freeport run --session outer "${inner[@]}" --session inner sh -c 'echo "$FREEPORT_SESSION"'
+    assert_output inner
+    configure FREEPORT_SESSION=inherited
+    assert_equal "$(shows FREEPORT_SESSION)" inherited
     assert_equal "$(shows FREEPORT_SESSION --session joined)" joined
+}
+
+@test "where nobody names sentinels, all ports are; an empty list is one" {
+    assert_equal "$(shows FREEPORT_SENTINELS)" all
+    assert_equal "$(shows FREEPORT_SENTINELS --sentinels '')" ""
+    FREEPORT_SENTINELS=80 run -0 shows FREEPORT_SENTINELS
+    assert_output 80
+}
+
+# --- The worktree's session ------------------------------------------------------------------------------------------
+
+# named DIRECTORY: the session of a run that starts there.
+named() { (cd "$1" && shows FREEPORT_SESSION); }
+
+@test "the session is the worktree's: repository and worktree, wherever in it one stands" {
+    cd "$BATS_TEST_TMPDIR"
+    git -c init.defaultBranch=main init -q shop
+    git -C shop -c user.name=x -c user.email=x@y commit -q --allow-empty -m x
+    mkdir -p shop/deep/down elsewhere
+    for branch in fix-ui shop-api a/b; do git -C shop worktree add -q "../elsewhere/${branch////-}" -b "$branch"; done
+    git -C shop worktree add -q ../elsewhere/shop -b same
+    mkdir elsewhere/fix-ui/src
+    assert_equal "$(named shop)" shop
+    assert_equal "$(named shop/deep/down)" shop
+    assert_equal "$(named elsewhere/fix-ui/src)" shop-fix-ui
+    assert_equal "$(named elsewhere/shop-api)" shop-api
+    assert_equal "$(named elsewhere/a-b)" shop-a-b
+    # git's own name for it, which is unique in the repository.
+    assert_equal "$(named elsewhere/shop)" "shop-$(basename "$(git -C elsewhere/shop rev-parse --git-dir)")"
+    # Asked for, and in the variable of the shim alone.
+    assert_equal "$(cd elsewhere/fix-ui && shows FREEPORT_SESSION --session auto)" shop-fix-ui
+    run -0 sh -c 'cd elsewhere/fix-ui && exec env LD_PRELOAD="$1" FREEPORT_TCP=30000 FREEPORT_SESSION=auto sh -c "
+        echo \$FREEPORT_SESSION"' sh "$(preload)"
+    assert_output shop-fix-ui
+}
+
+@test "the session of a worktree of a bare repository, and of a submodule" {
+    cd "$BATS_TEST_TMPDIR"
+    git -c init.defaultBranch=main init -q seed
+    git -C seed -c user.name=x -c user.email=x@y commit -q --allow-empty -m x
+    git clone -q --bare seed shop.git
+    git clone -q --bare seed house/.bare
+    git -C shop.git worktree add -q ../tree -b tree
+    git -C house/.bare worktree add -q ../tree -b tree
+    assert_equal "$(named tree)" shop-tree
+    assert_equal "$(named house/tree)" house-tree
+    assert_equal "$(named shop.git)" shop.git # no worktree: a directory
+    git -C seed -c protocol.file.allow=always submodule add -q "$PWD/shop.git" parts/web 2>/dev/null
+    assert_equal "$(named seed/parts/web)" web
+    # git worktree add --relative-paths, where git has it.
+    printf 'gitdir: ../shop.git/worktrees/tree\n' >tree/.git
+    assert_equal "$(named tree)" shop-tree
+    rm -r shop.git # what the name is made of is in the worktree itself
+    assert_equal "$(named tree)" shop-tree
+}
+
+@test "outside of a repository the session is the directory's; what a name can't hold is replaced" {
+    hashed='^[A-Za-z0-9._-]+-[0-9a-f]{6}$'
+    cd "$BATS_TEST_TMPDIR"
+    long=$(printf 'a%.0s' {1..200})
+    for name in "two words" "ümläut" "$long" "$long-b" $'new\nline' プロジェクト; do
+        mkdir "$name"
+        session=$(named "$name")
+        [[ ${#session} -le 64 && ${session} =~ ^[A-Za-z0-9._-]*[0-9a-f]{6}$ ]] || fail "$name: $session"
+        echo "$session" >>sessions
+    done
+    assert_equal "$(sort -u sessions | wc -l)" 6
+    assert_regex "$(head -n 1 sessions)" "^two-words-[0-9a-f]{6}$"
+    mkdir plain.name_1
+    assert_equal "$(named plain.name_1)" plain.name_1
+    assert_equal "$(named /)" root
+}
+
+@test "a working directory that was removed has no session: a usage error" {
+    mkdir "$BATS_TEST_TMPDIR/gone"
+    run -2 eval 'cd "$BATS_TEST_TMPDIR/gone" && rmdir "$PWD" && freeport run echo started'
+    assert_output "freeport: --session: 'auto': the working directory: No such file or directory; name a session, or \
+change to a directory that is there"
+}
+
+@test "a session's name that can't be one is refused: a branch with a space, UTF-8, 300 characters" {
+    expected="expected 1 to 64 printable ASCII characters, no space; auto: named after the worktree; new: one of its own"
+    for name in "feature/two words" "feature/ümläut" "$(printf 'a%.0s' {1..300})"; do
+        refused --session "$name" "freeport: --session: '$name': $expected"
+    done
+    assert_equal "$(shows FREEPORT_SESSION --session feature/one)" feature/one
 }
 
 @test "a relative report file is one of the directory it was named in" {
@@ -158,7 +254,8 @@ bind_zero() {
     refused --sentinels 8080/sctp "freeport: --sentinels: '8080/sctp': expected PORT, FROM-TO or all, each with /tcp \
 or /udp or neither, several with commas, 1 to 65535"
     refused --name 'a b' "freeport: --name: 'a b': expected 1 to 32 of A-Z a-z 0-9 _ . -"
-    refused --session 'a b' "freeport: --session: 'a b': expected 1 to 64 printable ASCII characters, no space"
+    refused --session 'a b' "freeport: --session: 'a b': expected 1 to 64 printable ASCII characters, no space; \
+auto: named after the worktree; new: one of its own"
     refused --report '' "freeport: --report: '': expected a path of 1 to 4095 bytes"
     refused --report-fd two "freeport: --report-fd: 'two': expected a descriptor number, 0 to 2147483647"
     refused --report-format xml "freeport: --report-format: 'xml': expected text or json"
@@ -405,7 +502,7 @@ REPORTABLE="expected a file or FIFO that can be written to: name another, or --r
         echo "this is $name" >"$BATS_TEST_TMPDIR/$name/index.html"
         background "$name" env ASAN_OPTIONS=detect_leaks=0 \
             ${FREEPORT_SANITIZER_RUNTIME:+LD_PRELOAD="$FREEPORT_SANITIZER_RUNTIME"} \
-            "$FREEPORT_CLI" run --tcp "$range" --sentinels 8080 --report "$(report_of "$name")" \
+            "$FREEPORT_CLI" run --session new --tcp "$range" --sentinels 8080 --report "$(report_of "$name")" \
             /usr/bin/python3 -m http.server 8080 --directory "$BATS_TEST_TMPDIR/$name"
     done
     wait_report "$(report_of one)" 1

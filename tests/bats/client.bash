@@ -19,7 +19,7 @@ client_setup() {
     WAYS=(libc sys) # by libc's functions, and through syscall(2)
     ENTER=()
     configure FREEPORT_TCP="$RANGE" FREEPORT_UDP="$RANGE" FREEPORT_SENTINELS="$SENTINEL,$SENTINEL2" \
-        FREEPORT_SESSION=suite
+        FREEPORT_SESSION="$(tree 1)"
     export RANGE SENTINEL2 ORDINARY WAYS
 }
 

@@ -101,13 +101,13 @@ PYTHON
 }
 
 @test "freeport(7) and the README have every variable, and no other" {
-    # Three are freeport's own, and no user's to set.
-    expected=$(variables | grep -vxE 'FREEPORT_REPORT_ID|FREEPORT_SEGMENT_(OWNER|ID)')
+    # Four are freeport's own, and no user's to set.
+    expected=$(variables | grep -vxE 'FREEPORT_REPORT_ID|FREEPORT_SEGMENT_(OWNER|ID)|FREEPORT_TELL')
     [[ $(wc -l <<<"$expected") -ge 10 ]]
     assert_equal "$(section freeport.7 ENVIRONMENT | terms)" "$expected"
     readme=$(awk -F '|' '$2 ~ /^ .FREEPORT_/ { print $2 }' "$SOURCE/README.md" | grep -o 'FREEPORT_[A-Z_]*' | sort)
     assert_equal "$readme" "$expected"
-    for variable in FREEPORT_REPORT_ID FREEPORT_SEGMENT_OWNER FREEPORT_SEGMENT_ID; do
+    for variable in FREEPORT_REPORT_ID FREEPORT_SEGMENT_OWNER FREEPORT_SEGMENT_ID FREEPORT_TELL; do
         assert_regex "$(section freeport.7 ENVIRONMENT)" "\\*$variable\\*"
     done
 }
@@ -182,7 +182,7 @@ subsection() {
 }
 
 @test "freeport.ini(5) has a key for every variable but the name, which is the section" {
-    expected=$(variables | grep -vxE 'FREEPORT_(REPORT_ID|SEGMENT_OWNER|SEGMENT_ID|NAME)' | sed 's/FREEPORT_//' |
+    expected=$(variables | grep -vxE 'FREEPORT_(REPORT_ID|SEGMENT_OWNER|SEGMENT_ID|TELL|NAME)' | sed 's/FREEPORT_//' |
         tr '[:upper:]' '[:lower:]')
     assert_equal "$(section freeport.ini.5 KEYS | terms)" "$(sort <<<"$expected")"
     # And the program takes these keys, and the file of the example.

@@ -186,6 +186,10 @@ background() {
 
 preload() { echo "${FREEPORT_SANITIZER_RUNTIME:+$FREEPORT_SANITIZER_RUNTIME:}$FREEPORT_SHIM"; }
 
+# tree N: a session of a process tree, as the shim makes them up. Its sentinels follow the name's sequence; those of a
+# session that was named have places of their own in the range.
+tree() { printf '%d-%016x' "$1" "$1"; }
+
 # end_later PID: a process, with its group if it leads one, that teardown is to end.
 end_later() { echo "$1 $(process_start "$1")" >>"$BATS_TEST_TMPDIR/.background"; }
 

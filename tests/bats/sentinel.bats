@@ -19,7 +19,7 @@ setup() {
     freeport_setup
     range=$(own_range)
     first=${range%-*}
-    configure FREEPORT_TCP="$range" FREEPORT_SENTINELS=8080 FREEPORT_SESSION=one
+    configure FREEPORT_TCP="$range" FREEPORT_SENTINELS=8080 FREEPORT_SESSION="$(tree 1)"
 }
 
 # real WORD...: what getsockname says where it tells the truth; "ok"s left out.
@@ -35,9 +35,9 @@ real() { FREEPORT_SOCKNAME=real fpsock "$@" | grep -vx ok | paste -sd' '; }
 }
 
 @test "two sessions have two ports" {
-    assert_equal "$(FREEPORT_SESSION=a real tcp4 bind 127.0.0.1 8080 name)" "127.0.0.1 $first"
-    assert_equal "$(FREEPORT_SESSION=b real tcp4 bind 127.0.0.1 8080 name)" "127.0.0.1 $(range_port "$range" 1)"
-    assert_equal "$(FREEPORT_SESSION=a real tcp4 bind 127.0.0.1 8080 name)" "127.0.0.1 $first"
+    assert_equal "$(FREEPORT_SESSION=$(tree 11) real tcp4 bind 127.0.0.1 8080 name)" "127.0.0.1 $first"
+    assert_equal "$(FREEPORT_SESSION=$(tree 12) real tcp4 bind 127.0.0.1 8080 name)" "127.0.0.1 $(range_port "$range" 1)"
+    assert_equal "$(FREEPORT_SESSION=$(tree 11) real tcp4 bind 127.0.0.1 8080 name)" "127.0.0.1 $first"
 }
 
 @test "two sentinels have two ports" {
@@ -96,7 +96,7 @@ real() { FREEPORT_SOCKNAME=real fpsock "$@" | grep -vx ok | paste -sd' '; }
     configure FREEPORT_UDP="$range"
     run -0 fpsock tcp4 bind 192.0.2.1 8080 tcp4 bindunspec 127.0.0.1 8080 tcp6 bind 127.0.0.1 8080 name
     got EADDRNOTAVAIL EAFNOSUPPORT EINVAL ":: 0"
-    assert_equal "$(FREEPORT_SESSION=two real tcp4 bind 127.0.0.1 8080 name)" "127.0.0.1 $first"
+    assert_equal "$(FREEPORT_SESSION=$(tree 2) real tcp4 bind 127.0.0.1 8080 name)" "127.0.0.1 $first"
 }
 
 # --- Later binds in the session --------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ real() { FREEPORT_SOCKNAME=real fpsock "$@" | grep -vx ok | paste -sd' '; }
     configure FREEPORT_SOCKNAME=real
     run -0 fpsock tcp4 bind 0.0.0.0 8080 listen tcp6 v6only bind :: 8080 listen name
     got ok ok ok ok ":: $first"
-    configure FREEPORT_SESSION=two
+    configure FREEPORT_SESSION="$(tree 2)"
     run -0 fpsock tcp6 v6only bind :: 8080 listen tcp4 bind 0.0.0.0 8080 listen name
     got ok ok ok ok "0.0.0.0 $(range_port "$range" 1)"
 }
@@ -157,7 +157,7 @@ real() { FREEPORT_SOCKNAME=real fpsock "$@" | grep -vx ok | paste -sd' '; }
     needs_root
     run -0 fpsock user 65534 tcp4 bind 127.0.0.1 8080 tcp4 bind 127.0.0.1 8080 name
     got ok EADDRINUSE "0.0.0.0 0"
-    configure FREEPORT_SESSION=two
+    configure FREEPORT_SESSION="$(tree 2)"
     run -0 fpsock tcp4 bind 127.0.0.1 8080 user 65534 tcp4 bind 127.0.0.1 8080 name
     got ok EADDRINUSE "0.0.0.0 0"
 }
@@ -263,7 +263,7 @@ in_state() { [[ -n $(ss -Htan state "$2" "sport = :$1") ]]; }
     assert_equal "$(real tcp4 bind 127.0.0.1 8080 name udp4 bind 127.0.0.1 8080 name)" \
         "127.0.0.1 $first 127.0.0.1 $first"
     second=$(range_port "$range" 1)
-    configure FREEPORT_SESSION=two
+    configure FREEPORT_SESSION="$(tree 2)"
     assert_equal "$(real udp4 bind 127.0.0.1 8080 name tcp4 bind 127.0.0.1 8080 name)" \
         "127.0.0.1 $second 127.0.0.1 $second"
 }
@@ -289,7 +289,7 @@ in_state() { [[ -n $(ss -Htan state "$2" "sport = :$1") ]]; }
     configure FREEPORT_UDP="$other"
     assert_equal "$(real tcp4 bind 127.0.0.1 8080 name udp4 bind 127.0.0.1 8080 name)" \
         "127.0.0.1 $first 127.0.0.1 ${other%-*}"
-    configure FREEPORT_SESSION=two FREEPORT_NAME=two FREEPORT_TCP="$(range_port "$range" 60)" \
+    configure FREEPORT_SESSION="$(tree 2)" FREEPORT_NAME=two FREEPORT_TCP="$(range_port "$range" 60)" \
         FREEPORT_UDP="$(range_port "$range" 60)-$(range_port "$range" 61)"
     stranger udp udp4 bind 127.0.0.1 "$(range_port "$range" 60)"
     assert_equal "$(real tcp4 bind 127.0.0.1 8080 name udp4 bind 127.0.0.1 8080 name)" \
@@ -300,7 +300,7 @@ in_state() { [[ -n $(ss -Htan state "$2" "sport = :$1") ]]; }
     configure FREEPORT_UDP="$first-$(range_port "$range" 2)"
     run -0 fpsock tcp4 bind 127.0.0.1 8080
     configure FREEPORT_SOCKNAME=real
-    FREEPORT_SESSION=two run -0 fpsock udp4 bind 127.0.0.1 0 name close udp4 bind 127.0.0.1 0 name close \
+    FREEPORT_SESSION=$(tree 2) run -0 fpsock udp4 bind 127.0.0.1 0 name close udp4 bind 127.0.0.1 0 name close \
         udp4 bind 127.0.0.1 0 name close udp4 bind 127.0.0.1 0 name
     got ok "127.0.0.1 $(range_port "$range" 1)" ok ok "127.0.0.1 $(range_port "$range" 2)" ok \
         ok "127.0.0.1 $(range_port "$range" 1)" ok ok "127.0.0.1 $(range_port "$range" 2)"
@@ -322,10 +322,10 @@ in_state() { [[ -n $(ss -Htan state "$2" "sport = :$1") ]]; }
 @test "while nothing is bound there, port 0 and other sessions go round it" {
     configure FREEPORT_TCP="$first-$(range_port "$range" 2)" FREEPORT_SOCKNAME=real
     run -0 fpsock tcp4 bind 127.0.0.1 8080
-    FREEPORT_SESSION=two run -0 fpsock tcp4 bind 127.0.0.1 8080 name
+    FREEPORT_SESSION=$(tree 2) run -0 fpsock tcp4 bind 127.0.0.1 8080 name
     got ok "127.0.0.1 $(range_port "$range" 1)"
     for turn in 1 2 3 4; do
-        FREEPORT_SESSION=three run -0 fpsock tcp4 bind 127.0.0.1 0 name
+        FREEPORT_SESSION=$(tree 3) run -0 fpsock tcp4 bind 127.0.0.1 0 name
         got ok "127.0.0.1 $(range_port "$range" 2)"
     done
     run -0 fpsock tcp4 bind 127.0.0.1 8080 name
@@ -334,8 +334,8 @@ in_state() { [[ -n $(ss -Htan state "$2" "sport = :$1") ]]; }
 
 @test "another session is given it when nothing else is to be had" {
     configure FREEPORT_TCP="$first" FREEPORT_SOCKNAME=real FREEPORT_LOG=quiet
-    run -0 fpsock tcp4 bind 127.0.0.1 8080 close sh "FREEPORT_SESSION=two '$FPSOCK' tcp4 bind 127.0.0.1 8080 name \
-        sh \"FREEPORT_SESSION=one '$FPSOCK' tcp4 bind 127.0.0.1 8080\""
+    run -0 fpsock tcp4 bind 127.0.0.1 8080 close sh "FREEPORT_SESSION=$(tree 2) '$FPSOCK' tcp4 bind 127.0.0.1 8080 name \
+        sh \"FREEPORT_SESSION=$(tree 1) '$FPSOCK' tcp4 bind 127.0.0.1 8080\""
     got ok ok ok "127.0.0.1 $first" EADDRINUSE
 }
 
@@ -420,7 +420,7 @@ without_lock() {
 }
 
 @test "another session sees the real port" {
-    run -0 fpsock tcp4 bind 127.0.0.1 8080 name sh "FREEPORT_SESSION=two '$FPSOCK' fd 3 name" \
+    run -0 fpsock tcp4 bind 127.0.0.1 8080 name sh "FREEPORT_SESSION=$(tree 2) '$FPSOCK' fd 3 name" \
         sh "env -u LD_PRELOAD '$FPSOCK' fd 3 name"
     got ok "127.0.0.1 8080" "127.0.0.1 $first" "127.0.0.1 $first"
 }
@@ -438,12 +438,12 @@ without_lock() {
 }
 
 @test "a port that was a sentinel's has its own name when it is nobody's any more" {
-    configure FREEPORT_TCP="$first" FREEPORT_SESSION=two
+    configure FREEPORT_TCP="$first" FREEPORT_SESSION="$(tree 2)"
     run -0 fpsock tcp4 bind 127.0.0.1 8080 name
-    configure FREEPORT_SESSION=one
+    configure FREEPORT_SESSION="$(tree 1)"
     run -0 fpsock tcp4 bind 127.0.0.1 0 name
     got ok "127.0.0.1 $first"
-    configure FREEPORT_SESSION=two
+    configure FREEPORT_SESSION="$(tree 2)"
     run -0 fpsock tcp4 bind 127.0.0.1 "$first" name
     got ok "127.0.0.1 $first"
 }
@@ -464,7 +464,7 @@ without_lock() {
 
 @test "the first process exports the session; a name that is given stays" {
     run -0 fpsock sh 'echo "$FREEPORT_SESSION"'
-    got one
+    got "$(tree 1)"
     unset FREEPORT_SESSION
     run -0 fpsock tcp4 sh 'echo "$FREEPORT_SESSION"' exec sh 'echo "$FREEPORT_SESSION"' fork sh 'echo "$FREEPORT_SESSION"'
     [[ ${lines[0]} =~ ^[!-~]{1,64}$ ]] || fail "no session: '${lines[0]}'"
@@ -485,7 +485,7 @@ without_lock() {
     configure FREEPORT_SENTINELS=all/tcp FREEPORT_UDP="$range" FREEPORT_SOCKNAME=real
     run -0 fpsock tcp4 bind 127.0.0.1 "$port" name udp4 bind 127.0.0.1 "$port" name
     got ok "127.0.0.1 $first" ok "127.0.0.1 $port"
-    configure FREEPORT_SENTINELS=all/udp FREEPORT_SESSION=two
+    configure FREEPORT_SENTINELS=all/udp FREEPORT_SESSION="$(tree 2)"
     run -0 fpsock tcp4 bind 127.0.0.1 "$port" name udp4 bind 127.0.0.1 "$port" name
     got ok "127.0.0.1 $port" ok "127.0.0.1 $first"
 }
@@ -495,7 +495,7 @@ without_lock() {
 @test "a program without a descriptor to spare" {
     run -0 fpsock tcp4 nofds bind 127.0.0.1 8080 name fds tcp4 bind 127.0.0.2 8080 name listen
     got ok "127.0.0.1 8080" ok "127.0.0.2 8080" ok
-    assert_equal "$(FREEPORT_SESSION=two real tcp4 bind 127.0.0.1 8080 name)" "127.0.0.1 $(range_port "$range" 1)"
+    assert_equal "$(FREEPORT_SESSION=$(tree 2) real tcp4 bind 127.0.0.1 8080 name)" "127.0.0.1 $(range_port "$range" 1)"
     run -0 fpsock tcp4 bind 127.0.0.1 8080 tcp4 nofds bind 127.0.0.2 8080
     got ok ok
 }

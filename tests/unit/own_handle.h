@@ -53,6 +53,10 @@ static inline struct freeport_config config_of(const char *tcp, const char *udp,
     return (struct freeport_config){.tcp = tcp, .udp = udp, .session = session, .segment = segment_name};
 }
 
+/* Sessions of process trees, as the shim makes them up: their sentinels follow the name's sequence. */
+#define TREE_A "1-000000000000000a"
+#define TREE_B "1-000000000000000b"
+
 static inline struct freeport *open_with(const char *tcp, const char *udp, const char *session) {
     struct freeport_config config = config_of(tcp, udp, session);
     struct freeport *handle;

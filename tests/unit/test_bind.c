@@ -175,7 +175,7 @@ static void assert_filter_can_be_attached(uint16_t requested, int family) {
 /* The kernel makes it at the bind, at which the flag is off. */
 static void udp_with_reuseport_has_a_group_to_attach_a_filter_to(void **state) {
     (void)state;
-    fp = open_with(NULL, "30000-30010", "a");
+    fp = open_with(NULL, "30000-30010", TREE_A);
     assert_filter_can_be_attached(0, AF_INET);
     assert_filter_can_be_attached(0, AF_INET6);
     assert_filter_can_be_attached(8080, AF_INET);
@@ -221,7 +221,7 @@ static void sockets_over_ipv6_are_bound_too(void **state) {
 
 static void a_session_has_one_port_for_a_sentinel_and_another_session_another(void **state) {
     (void)state;
-    struct freeport *a = open_with("30000-30010", NULL, "a"), *b = open_with("30000-30010", NULL, "b");
+    struct freeport *a = open_with("30000-30010", NULL, TREE_A), *b = open_with("30000-30010", NULL, TREE_B);
     uint16_t port_a, port_b, again;
     int first = bind_fresh(a, SOCK_STREAM, 8080, &port_a), second = bind_fresh(b, SOCK_STREAM, 8080, &port_b);
     assert_true(first >= 0 && second >= 0);
@@ -272,7 +272,7 @@ static void a_handler_that_binds_the_sentinel_that_its_thread_is_binding_gets_it
     (void)state;
     struct sigaction action = {.sa_handler = bind_in_handler}, before;
     sigaction(SIGUSR1, &action, &before);
-    fp = open_with("30000-30010", NULL, "a");
+    fp = open_with("30000-30010", NULL, TREE_A);
     real_calls = fp->calls;
     fp->calls.bind = bind_and_be_interrupted;
     worker = NOT_YET;
@@ -300,7 +300,7 @@ static int die_with_a_claim(void) {
 /* A socket that is bound and does not listen stands in no table of /proc: nobody can tell whose it is. */
 static void what_a_dead_process_claimed_and_never_had_is_given_up_where_it_is_busy(void **state) {
     (void)state;
-    fp = open_with("30000-30010", NULL, "a");
+    fp = open_with("30000-30010", NULL, TREE_A);
     assert_int_equal(in_child(die_with_a_claim), 0);
     struct sockaddr_in address = address4("127.0.0.1", 30000);
     int blocker = new_socket(AF_INET, SOCK_STREAM);
@@ -336,7 +336,7 @@ static int bind_and_lose(int fd, const struct sockaddr *address, socklen_t lengt
 static void a_bind_of_a_sentinel_may_lose_many_races(void **state) {
     (void)state;
     unsigned ignored;
-    fp = open_with("30000-30199", NULL, "a");
+    fp = open_with("30000-30199", NULL, TREE_A);
     pid_t pid = stay(nothing, &ignored);
     dead = fp_owner_of(pid);
     end(pid);
@@ -353,7 +353,7 @@ static void a_bind_of_a_sentinel_may_lose_many_races(void **state) {
 
 static void the_other_protocol_gets_the_same_number(void **state) {
     (void)state;
-    fp = open_with("30000-30010", "30005-30020", "a");
+    fp = open_with("30000-30010", "30005-30020", TREE_A);
     int blocker = stranger(SOCK_DGRAM, 30005, 0);
     uint16_t tcp, udp;
     int first = bind_fresh(fp, SOCK_STREAM, 53, &tcp), second = bind_fresh(fp, SOCK_DGRAM, 53, &udp);
@@ -367,8 +367,8 @@ static void the_other_protocol_gets_the_same_number(void **state) {
 
 static void lookup_finds_the_port_behind_a_sentinel(void **state) {
     (void)state;
-    fp = open_with("30000-30010", NULL, "a");
-    struct freeport *other = open_with("30000-30010", NULL, "b"), *none = open_with("30000-30010", NULL, NULL);
+    fp = open_with("30000-30010", NULL, TREE_A);
+    struct freeport *other = open_with("30000-30010", NULL, TREE_B), *none = open_with("30000-30010", NULL, NULL);
     uint16_t port, found = 4711;
     assert_int_equal(freeport_lookup(fp, FREEPORT_TCP, 8080, &found), -ENOENT);
     int fd = bind_fresh(fp, SOCK_STREAM, 8080, &port);

@@ -206,7 +206,7 @@ static void assert_visit(const struct visits *visits, unsigned n, enum freeport_
     assert_in_range(seen->since, time(NULL) - 60, time(NULL));
     assert_string_equal(visits->text[n][0], address);
     assert_string_equal(visits->text[n][1], "default");
-    assert_string_equal(visits->text[n][2], "a");
+    assert_string_equal(visits->text[n][2], TREE_A);
 }
 
 static struct fp_text session_text(unsigned number) {
@@ -240,7 +240,7 @@ static void a_label_that_was_emptied_meanwhile_is_made_again(void **state) {
 
 static void each_visits_every_assignment_tcp_first_in_the_order_of_ports(void **state) {
     (void)state;
-    fp = open_with("30000-30010", "30000-30010", "a");
+    fp = open_with("30000-30010", "30000-30010", TREE_A);
     struct visits visits = {.count = 0};
     assert_int_equal(freeport_each(fp, visit, &visits), 0);
     assert_int_equal(visits.count, 0);

@@ -15,7 +15,7 @@ static unsigned be_a_stranger(void) {
 /* Whoever gave it up was killed half way: it is nobody's, and says still whose it was. And a stranger has come. */
 static void a_port_for_a_sentinel_is_found_where_the_sessions_own_was_given_up_half_way(void **state) {
     (void)state;
-    fp = open_with("30000-30001", NULL, "a");
+    fp = open_with("30000-30001", NULL, TREE_A);
     fp_meaning meaning = meaning_here(FP_BOUND, 8080) | FP_HAD;
     atomic_store(&fp_entry_at(fp->segment, FP_TCP_INDEX, 30000)->meaning, meaning);
     fp_index_add(fp->segment, &fp->session, FP_TCP_INDEX, 8080, 30000);
@@ -40,7 +40,7 @@ static void a_port_in_place_of_one_that_a_stranger_took_counts_as_never_had(void
     (void)state;
     unsigned ignored;
     uint16_t port = 0;
-    fp = open_with("30000-30001", NULL, "a");
+    fp = open_with("30000-30001", NULL, TREE_A);
     close(bind_fresh(fp, SOCK_STREAM, 8080, &port));
     assert_int_equal(port, 30000);
     pid_t other = stay(be_a_stranger, &ignored);
@@ -66,7 +66,7 @@ static unsigned serve_sentinel(void) {
 /* Its memory goes first, and its sockets are there for a while: it is no stranger for that. */
 static void a_server_that_is_being_killed_does_not_cost_the_session_its_port(void **state) {
     (void)state;
-    fp = open_with("30000-30010", NULL, "a");
+    fp = open_with("30000-30010", NULL, TREE_A);
     for (unsigned i = 0; i < 100; i++) {
         unsigned served;
         pid_t server = stay(serve_sentinel, &served);
@@ -106,7 +106,7 @@ static unsigned leave_a_worker(void) {
 
 static void a_worker_that_is_being_killed_does_not_cost_the_session_its_port(void **state) {
     (void)state;
-    fp = open_with("30000-30010", NULL, "a");
+    fp = open_with("30000-30010", NULL, TREE_A);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     for (unsigned i = 0; i < 6; i++) {
         unsigned worker;
@@ -144,7 +144,7 @@ static void a_server_whose_first_thread_has_ended_is_no_stranger(void **state) {
     (void)state;
     int pipes[2];
     unsigned served = 0;
-    fp = open_with("30000-30010", NULL, "a");
+    fp = open_with("30000-30010", NULL, TREE_A);
     assert_int_equal(pipe(pipes), 0);
     pid_t server = fork();
     if (server == 0) {
@@ -172,7 +172,7 @@ static unsigned serve_sentinel_and_forget_the_segment(void) {
 static void a_server_that_has_the_segment_no_more_is_no_stranger(void **state) {
     (void)state;
     unsigned served;
-    fp = open_with("30000-30010", NULL, "a");
+    fp = open_with("30000-30010", NULL, TREE_A);
     pid_t server = stay(serve_sentinel_and_forget_the_segment, &served);
     assert_int_equal(served, 30000);
     assert_int_equal(bind_fresh(fp, SOCK_STREAM, 8080, NULL), -EADDRINUSE);

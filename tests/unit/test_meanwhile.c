@@ -88,7 +88,7 @@ static void inner_get_of_a_child(void) {
 /* `requested` is 0, or a sentinel. */
 static void assert_left_over_goes_to_one(uint16_t requested, void (*inner)(void)) {
     unsigned left;
-    fp = open_with("30000", NULL, "a");
+    fp = open_with("30000", NULL, TREE_A);
     end(stay(bind_one, &left));
     assert_int_equal(left, 30000);
     hook(inner);

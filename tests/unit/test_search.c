@@ -627,6 +627,45 @@ static void ones_everywhere_are_noise_too(void **state) {
     assert_true(steps <= LAST);
 }
 
+/* A sentinel's place */
+
+static void a_place_is_where_its_hash_says_and_the_round_goes_on_from_there(void **state) {
+    (void)state;
+    fp_portset_add(&range.ports, 1000, 1009);
+    fp_portset_add(&range.ports, 1100, 1104);
+    put(1001, gone, FP_BOUND, 0);      /* a dead process had it: as good as a fresh one */
+    put(1002, elsewhere, FP_BOUND, 0); /* a live one has it */
+    put(1003, gone, FP_BOUND, 8080);   /* another session's sentinel */
+    static const uint16_t order[] = {1000, 1001, 1004, 1005, 1006, 1007, 1008, 1009, 1100, 1101, 1102, 1103, 1104};
+    enum { ALL = sizeof order / sizeof order[0] };
+    for (unsigned hash = 0; hash < 45; hash++) {
+        struct fp_search search = begin(1005);
+        fp_search_place(&search, hash);
+        unsigned rank = hash % 15, first = rank == 0 ? 0 : rank == 1 ? 1 : rank <= 4 ? 2 : rank - 2;
+        for (unsigned i = 0; i < ALL; i++) {
+            uint16_t port = fp_search_next(&search);
+            assert_int_equal(port, order[(first + i) % ALL]);
+            fp_search_advance(&search, port);
+            fp_search_withdraw(&search, port);
+            refuse(&search, port);
+        }
+        assert_int_equal(atomic_load(&segment->cursors[NAME].last[TCP]), 1005); /* the name's sequence stays */
+    }
+}
+
+static void a_place_for_both_protocols_is_to_be_had_in_both(void **state) {
+    (void)state;
+    fp_portset_add(&range.ports, 1000, 1009);
+    fp_range_parse(&twin, "1002-1009");
+    fp_entry_take(segment, UDP, 1003, elsewhere, fp_meaning_of(FP_BOUND, 0, NAME, 1));
+    fp_entry_take(segment, UDP, 1004, gone, fp_meaning_of(FP_BOUND, 0, NAME, 1));
+    struct fp_search search = begin(1005);
+    search.twin = &twin;
+    fp_search_place(&search, 1);
+    assert_int_equal(fp_search_next(&search), 1002);
+    assert_int_equal(fp_search_next(&search), 1004);
+}
+
 int main(void) {
     alarm(50); /* an endless search is a failure, too */
                /* clang-format off */
@@ -656,6 +695,8 @@ int main(void) {
         TEST(the_serial_of_searches_may_run_over),
         TEST(noise_costs_a_bounded_number_of_steps_and_offers_no_port_twice_as_one_kind),
         TEST(ones_everywhere_are_noise_too),
+        TEST(a_place_is_where_its_hash_says_and_the_round_goes_on_from_there),
+        TEST(a_place_for_both_protocols_is_to_be_had_in_both),
     };
     return cmocka_run_group_tests_name("search", tests, know_owners, NULL);
 }

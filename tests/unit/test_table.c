@@ -561,8 +561,42 @@ static void patience_that_cannot_be_right_is_over(void **state) {
     }
 }
 
+static void made_up_sessions_are_told_from_given_ones(void **state) {
+    (void)state;
+    static const char *const made_up[] = {"4711-0123456789abcdef", "run-4711-0123abcd", "env-1-00000000"};
+    static const char *const given[] = {"",
+                                        "shop",
+                                        "run",
+                                        "run-",
+                                        "run-4711",
+                                        "run-4711-",
+                                        "run-4711-1",
+                                        "4711-0123abcd",
+                                        "run-x-0123abcd",
+                                        "run-4711-0123abcg",
+                                        "run-4711-0123abcd5",
+                                        "-0123456789abcdef",
+                                        "4711-0123456789abcdef0",
+                                        "4711-0123456789ABCDEF",
+                                        "fix-12-0123abcd"};
+    for (unsigned i = 0; i < sizeof made_up / sizeof made_up[0]; i++)
+        assert_true(fp_session_made_up(made_up[i]));
+    for (unsigned i = 0; i < sizeof given / sizeof given[0]; i++)
+        assert_false(fp_session_made_up(given[i]));
+}
+
+static void a_sentinels_place_is_the_same_on_every_host(void **state) {
+    (void)state;
+    struct fp_text shop, other;
+    fp_text_set(&shop, "shop");
+    fp_text_set(&other, "shop-fix-ui");
+    assert_true(fp_text_place(&shop, 3000) == UINT64_C(0x1c887182e08d03d4));
+    assert_true(fp_text_place(&shop, 3000) != fp_text_place(&shop, 3001));
+    assert_true(fp_text_place(&shop, 3000) != fp_text_place(&other, 3000));
+}
+
 int main(void) {
-/* clang-format off */
+    /* clang-format off */
 #define TEST(name) cmocka_unit_test_setup_teardown(name, segment_setup, segment_teardown)
     /* clang-format on */
     const struct CMUnitTest tests[] = {
@@ -594,6 +628,8 @@ int main(void) {
         TEST(each_hint_is_one_bit),
         cmocka_unit_test(disappointments_make_it_wait_4_8_16_up_to_256_turns),
         cmocka_unit_test(patience_that_cannot_be_right_is_over),
+        cmocka_unit_test(made_up_sessions_are_told_from_given_ones),
+        cmocka_unit_test(a_sentinels_place_is_the_same_on_every_host),
     };
     return cmocka_run_group_tests_name("table", tests, know_owners, NULL);
 }
