@@ -30,6 +30,7 @@ static const struct call calls[] = {
     {"__recvfrom_chk", offsetof(struct fp_real, recvfrom_chk)},
     {"recvmsg", offsetof(struct fp_real, recvmsg)},
     {"recvmmsg", offsetof(struct fp_real, recvmmsg)},
+    {"mlockall", offsetof(struct fp_real, mlockall)},
 };
 
 #if UINTPTR_MAX == UINT32_MAX

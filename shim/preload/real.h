@@ -36,6 +36,7 @@ struct fp_real {
                             socklen_t *length);
     ssize_t (*recvmsg)(int fd, struct msghdr *message, int flags);
     int (*recvmmsg)(int fd, struct mmsghdr *messages, unsigned count, fp_mmsg_flags flags, struct timespec *timeout);
+    int (*mlockall)(int flags);
 };
 
 /*

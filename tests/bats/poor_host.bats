@@ -408,3 +408,35 @@ OWN_PIDS=(--pid --fork --kill-child)
         [[ ${lines[2]} =~ ^/freeport-0-[1-9][0-9]*$ ]] || fail "${lines[2]}"
     done
 }
+
+# --- Locked memory ----------------------------------------------------------------------------------------------------
+
+# locks LIMIT FLAGS...: what a program says that locks its memory below that limit, without the privilege to pass it.
+locks() {
+    local -a as_user=()
+    if ((UID == 0)); then as_user=(setpriv --reuid=65534 --regid=65534 --clear-groups); fi
+    timeout --kill-after=5 "$PATIENCE" prlimit --memlock="$1:$1" "${as_user[@]}" "${variables[@]}" \
+        "$FREEPORT_PROGRAMS/fplock" "${@:2}"
+}
+
+@test "mlockall: the segment takes nothing of the limit" {
+    [[ -z ${FREEPORT_SANITIZER_RUNTIME:-} ]] || skip "a sanitizer's runtime maps terabytes"
+    [[ $(ulimit -H -l) == unlimited ]] || (($(ulimit -H -l) >= 8192)) || skip "the limit is below its default, 8 MiB"
+    shim=$(mktemp -d) # the build folder may be in a home that others can't look into
+    install -m 755 "$FREEPORT_SHIM" "$FREEPORT_PROGRAMS/fplock" "$shim"
+    chmod 755 "$shim"
+    FREEPORT_PROGRAMS=$shim
+    # MCL_CURRENT 1, MCL_FUTURE 2, MCL_ONFAULT 4
+    for flags in 1 2 3 5 7 "3 1" "7 2 3"; do
+        for limit in 8388608 65536; do
+            variables=(env)
+            # shellcheck disable=SC2086
+            plain=$(locks "$limit" $flags 2>&1)
+            variables=(env FREEPORT_TCP="$(own_range)" FREEPORT_SEGMENT="$TEST_SEGMENT-$UID"
+                LD_PRELOAD="$shim/${FREEPORT_SHIM##*/}")
+            # shellcheck disable=SC2086
+            assert_equal "$flags, $limit: $(locks "$limit" $flags 2>&1)" "$flags, $limit: $plain"
+        done
+    done
+    rm -r "$shim"
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mlockall(2) counts every mapping of the process against RLIMIT_MEMLOCK, 8 MiB by default, and the segment is larger
+ * than that. A program that would be let without the segment is let with it: the segment stays unlocked.
+ */
+#include "real.h"
+#include "uncancelled.h"
+
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#ifndef MCL_ONFAULT
+#define MCL_ONFAULT 4
+#endif
+#ifndef MLOCK_ONFAULT
+#define MLOCK_ONFAULT 1
+#endif
+
+/* A file of /proc, byte by byte. */
+struct text {
+    int fd;
+    ssize_t length, at;
+    char bytes[512];
+};
+
+/* -1: the end, or an error. */
+static int next(struct text *text) {
+    if (text->at == text->length) {
+        text->length = fp_read(text->fd, text->bytes, sizeof text->bytes);
+        text->at = 0;
+        if (text->length <= 0) {
+            text->length = 0;
+            return -1;
+        }
+    }
+    return (unsigned char)text->bytes[text->at++];
+}
+
+/* The number that is next, and what stands behind it: consumed, in *behind. */
+static uintptr_t next_number(struct text *text, unsigned base, int *behind) {
+    uintptr_t number = 0;
+    for (;;) {
+        int c = *behind = next(text);
+        if (c >= '0' && c <= '9')
+            number = number * base + (uintptr_t)(c - '0');
+        else if (base == 16 && c >= 'a' && c <= 'f')
+            number = number * base + (uintptr_t)(c - 'a' + 10);
+        else
+            return number;
+    }
+}
+
+/* Whether the kernel would lock all that is mapped but the segment. */
+static bool fits_without_segment(void) {
+    struct text statm = {.fd = fp_open("/proc/self/statm", O_RDONLY | O_CLOEXEC, 0)};
+    struct rlimit limit;
+    int behind;
+    if (statm.fd < 0)
+        return false;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), pages = next_number(&statm, 10, &behind);
+    fp_close(statm.fd);
+    uintptr_t ours = (sizeof(struct fp_segment) + page - 1) / page;
+    return pages > ours && getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && pages - ours <= limit.rlim_cur / page;
+}
+
+/* Locks each mapping but the segment. What can't be locked is passed over, as the kernel does it. */
+static bool lock_mappings(unsigned flags) {
+    struct text maps = {.fd = fp_open("/proc/self/maps", O_RDONLY | O_CLOEXEC, 0)};
+    uintptr_t segment = (uintptr_t)fp_guest.handle.segment;
+    int behind;
+    if (maps.fd < 0)
+        return false;
+    for (;;) {
+        uintptr_t first = next_number(&maps, 16, &behind);
+        if (behind != '-')
+            break;
+        uintptr_t end = next_number(&maps, 16, &behind);
+        if (first != segment)
+            syscall(SYS_mlock2, first, end - first, (long)flags);
+        while (behind != '\n' && behind != -1)
+            behind = next(&maps);
+    }
+    fp_close(maps.fd);
+    return true;
+}
+
+/* As mlockall(flags), which the kernel has refused, without the segment. */
+static int lock_all_but_segment(int flags) {
+    bool well = fits_without_segment();
+    if (well && (flags & MCL_FUTURE))
+        well = fp_real.mlockall(flags & ~MCL_CURRENT) == 0;
+    else if (well)
+        munlockall(); /* and what is mapped later is not locked */
+    well = well && lock_mappings(flags & MCL_ONFAULT ? MLOCK_ONFAULT : 0);
+    return well ? 0 : -ENOMEM;
+}
+
+FP_EXPORT int mlockall(int flags) {
+    bool awake = fp_hook_awake();
+    int saved = errno, result = fp_real.mlockall(flags);
+    if (!awake || !fp_guest.handle.segment || !(flags & MCL_CURRENT))
+        return result;
+    if (result != 0)
+        return errno == ENOMEM ? fp_hook_result(lock_all_but_segment(flags), saved) : result;
+    munlock(fp_guest.handle.segment, sizeof *fp_guest.handle.segment);
+    errno = saved;
+    return 0;
+}
