@@ -10,7 +10,6 @@
 #include "cli.h"
 #include "owner.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +27,7 @@ struct finding {
     char *why;
 };
 
-struct audit {
+struct cli_audit {
     struct freeport *fp;
     const struct fp_settings *settings;
     uint16_t local_from, local_to; /* where the kernel puts UDP sockets that were never bound */
@@ -51,20 +50,20 @@ static bool descends(pid_t holder, const void *context) {
     return holder != descent->ancestor && cli_descends(holder, descent->ancestor);
 }
 
-static bool known(const struct audit *audit, ino_t inode) {
+static bool known(const struct cli_audit *audit, ino_t inode) {
     for (size_t i = 0; i < audit->seen_count; i++)
         if (audit->seen[i] == inode)
             return true;
     return false;
 }
 
-static void remember(struct audit *audit, ino_t inode) {
+static void remember(struct cli_audit *audit, ino_t inode) {
     audit->seen = cli_need(reallocarray(audit->seen, audit->seen_count + 1, sizeof *audit->seen));
     audit->seen[audit->seen_count++] = inode;
 }
 
 /* In the table, and its holder shares the table, or has it from somebody who does. */
-static bool managed(const struct audit *audit, const struct cli_socket *socket, pid_t holder) {
+static bool managed(const struct cli_audit *audit, const struct cli_socket *socket, pid_t holder) {
     struct freeport *fp = audit->fp;
     unsigned index = cli_protocol_index(socket->protocol);
     fp_owner owner = fp_entry_owner(fp->segment, index, socket->port);
@@ -74,7 +73,7 @@ static bool managed(const struct audit *audit, const struct cli_socket *socket, 
            (!fp_owner_gone(owner) && cli_descends(holder, fp_owner_pid(owner)));
 }
 
-static char *why_with_shim(const struct audit *audit, const struct cli_socket *socket) {
+static char *why_with_shim(const struct cli_audit *audit, const struct cli_socket *socket) {
     const struct fp_settings *settings = audit->settings;
     unsigned index = cli_protocol_index(socket->protocol);
     const char *protocol = cli_protocol_name(socket->protocol);
@@ -100,7 +99,7 @@ static char *why_without_shim(pid_t holder) {
     return cli_text("LD_PRELOAD is not in its environment any more; let whoever starts it hand that on");
 }
 
-static char *why(const struct audit *audit, const struct cli_socket *socket, pid_t holder) {
+static char *why(const struct cli_audit *audit, const struct cli_socket *socket, pid_t holder) {
     char path[64];
     struct cli_program program;
     bool sure;
@@ -111,7 +110,7 @@ static char *why(const struct audit *audit, const struct cli_socket *socket, pid
     return cli_has_shim(holder, &sure) ? why_with_shim(audit, socket) : why_without_shim(holder);
 }
 
-static void note(struct audit *audit, const struct cli_socket *socket, pid_t holder) {
+static void note(struct cli_audit *audit, const struct cli_socket *socket, pid_t holder) {
     struct finding finding = {socket->protocol, socket->port, holder, cli_command_of(holder),
                               why(audit, socket, holder)};
     audit->findings = cli_need(reallocarray(audit->findings, audit->finding_count + 1, sizeof *audit->findings));
@@ -119,13 +118,13 @@ static void note(struct audit *audit, const struct cli_socket *socket, pid_t hol
 }
 
 /* A UDP socket that only sends gets a port of the kernel's own; nobody has bound it. */
-static bool listener(const struct audit *audit, const struct cli_socket *socket) {
+static bool listener(const struct cli_audit *audit, const struct cli_socket *socket) {
     return socket->listens &&
            (socket->protocol == FREEPORT_TCP || socket->port < audit->local_from || socket->port > audit->local_to);
 }
 
 /* `first`: what is there before the command is not its own. */
-static void look(struct audit *audit, bool first) {
+static void look(struct cli_audit *audit, bool first) {
     struct cli_sockets *sockets = cli_sockets_read();
     size_t count;
     const struct cli_socket *all = cli_sockets_all(sockets, &count);
@@ -158,12 +157,10 @@ static int64_t now_ms(void) {
     return ms_of(CLOCK_MONOTONIC);
 }
 
-static void watch(struct audit *audit, struct cli_child *child) {
+static void watch(struct cli_audit *audit, struct cli_child *child) {
     int64_t pause = PAUSE_MS, last = now_ms();
     while (!child->ended) {
-        struct pollfd wait = {.fd = child->signals, .events = POLLIN};
-        poll(&wait, 1, (int)pause);
-        cli_child_look(child);
+        cli_child_wait(child, (int)pause);
         int64_t begin = spent_ms(), now = now_ms();
         look(audit, false);
         /* Up to the look's end: who listens is read at its beginning, whose that is after that. */
@@ -176,7 +173,7 @@ static void watch(struct audit *audit, struct cli_child *child) {
     }
 }
 
-static void tell(struct audit *audit) {
+static void tell(struct cli_audit *audit) {
     for (size_t i = 0; i < audit->finding_count; i++) {
         struct finding *finding = &audit->findings[i];
         cli_error("audit: %s %u of %s (%d) went past the shim: %s", cli_protocol_name(finding->protocol), finding->port,
@@ -192,16 +189,18 @@ static void tell(struct audit *audit) {
     free(audit->seen);
 }
 
-int cli_audit(struct freeport *fp, const struct fp_settings *settings, char **command) {
-    struct audit audit = {.fp = fp, .settings = settings};
-    struct cli_child child;
-    cli_local_ports(&audit.local_from, &audit.local_to);
+struct cli_audit *cli_audit_begin(struct freeport *fp, const struct fp_settings *settings) {
+    struct cli_audit *audit = cli_need(calloc(1, sizeof *audit));
+    audit->fp = fp;
+    audit->settings = settings;
+    cli_local_ports(&audit->local_from, &audit->local_to);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    look(&audit, true);
-    int code = cli_child_start(&child, command, NULL, NULL);
-    if (code != CLI_OK)
-        return code;
-    watch(&audit, &child);
-    tell(&audit);
-    return cli_child_end(&child);
+    look(audit, true);
+    return audit;
+}
+
+void cli_audit_end(struct cli_audit *audit, struct cli_child *child) {
+    watch(audit, child);
+    tell(audit);
+    free(audit);
 }

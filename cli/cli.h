@@ -187,6 +187,7 @@ struct cli_program {
     const char *obstacle;      /* why the shim can't work in it; NULL where it can, or where nothing can be told */
     const char *remedy;
     bool wants_port; /* the remedy is to tell it a port, which --export does */
+    bool filters;    /* the filter reaches it: the obstacle is one for LD_PRELOAD alone */
 };
 
 /* `command`: a name to look for, or a path, as execvp(3) takes it. */
@@ -316,7 +317,10 @@ int cli_become(char **command);
  */
 struct cli_child {
     pid_t pid;
-    int signals; /* to be polled: readable when cli_child_look() has something to do */
+    int process;   /* its pidfd; -1: none */
+    int link;      /* to the supervisor between; -1: the command is a child of this process */
+    int signals;   /* to be polled, as `link` is: readable when cli_child_look() has something to do */
+    bool orphaned; /* its supervisor was killed */
     bool ended;
     int status; /* as of waitpid(2), when it has ended */
 };
@@ -330,11 +334,36 @@ int cli_child_start(struct cli_child *child, char **command, cli_child_prepare *
 /* Reads the signals that have come, and hands them on. */
 void cli_child_look(struct cli_child *child);
 
+/* The same, once there is something to do, or after timeout_ms (-1: no bound). */
+void cli_child_wait(struct cli_child *child, int timeout_ms);
+
+void cli_child_signal(const struct cli_child *child, int number);
+
 /* Ends as it has ended: the exit code, or no return where a signal ended it. */
 int cli_child_end(const struct cli_child *child);
 
-/* audit.c: runs the command as a child, and says at the end what went past the shim. Returns the exit code. */
-int cli_audit(struct freeport *fp, const struct fp_settings *settings, char **command);
+/* supervise.c */
+
+struct fp_supervisor;
+
+/*
+ * Starts the command below a supervisor, which serves programs that never call libc, and waits for it as
+ * cli_child_start() does.
+ */
+int cli_supervise(struct cli_child *child, struct fp_supervisor *supervisor, char **command);
+
+/* Lets go of the descriptors that the command was given: who waits for their end is not to wait for this process. */
+void cli_let_go_of_descriptors(void);
+
+/* audit.c: says, at the end of the command, what went past the shim. */
+
+struct cli_audit;
+
+/* Before the command is started: what listens then is not its own. */
+struct cli_audit *cli_audit_begin(struct freeport *fp, const struct fp_settings *settings);
+
+/* Watches until the command has ended, and tells. Frees the audit. */
+void cli_audit_end(struct cli_audit *audit, struct cli_child *child);
 
 /* release.c */
 
@@ -367,6 +396,9 @@ bool cli_find_shim(char path[static CLI_SHIM_BYTES]);
  * is musl. What cli_find_shim() finds is meant; nothing is said where it finds none.
  */
 bool cli_shim_serves(unsigned char elf_class, uint16_t machine, bool musl);
+
+/* The launcher's, which puts programs under the filter; false where there is none. */
+bool cli_find_launcher(char path[static CLI_SHIM_BYTES]);
 
 /* LD_PRELOAD with the shim, or none where it is NULL, behind what is there already. To be freed. */
 char *cli_preload(const char *existing, const char *shim);

@@ -14,23 +14,12 @@ static const struct cli_option options[] = {
 };
 
 /* All that a section may have. */
-static const char *const inherited[] = {"FREEPORT_NAME",
-                                        "FREEPORT_LOG",
-                                        "FREEPORT_LENIENT",
-                                        "FREEPORT_TCP",
-                                        "FREEPORT_UDP",
-                                        "FREEPORT_SENTINELS",
-                                        "FREEPORT_SESSION",
-                                        "FREEPORT_REPORT_FD",
-                                        "FREEPORT_REPORT",
-                                        "FREEPORT_REPORT_FORMAT",
-                                        "FREEPORT_SOCKNAME",
-                                        "FREEPORT_CONNECT",
-                                        "FREEPORT_FOLLOW",
-                                        "FREEPORT_TIMEOUT",
-                                        "FREEPORT_SEGMENT",
-                                        "FREEPORT_SEGMENT_MODE",
-                                        NULL};
+static const char *const inherited[] = {"FREEPORT_NAME",          "FREEPORT_LOG",          "FREEPORT_LENIENT",
+                                        "FREEPORT_TCP",           "FREEPORT_UDP",          "FREEPORT_SENTINELS",
+                                        "FREEPORT_SESSION",       "FREEPORT_REPORT_FD",    "FREEPORT_REPORT",
+                                        "FREEPORT_REPORT_FORMAT", "FREEPORT_SOCKNAME",     "FREEPORT_CONNECT",
+                                        "FREEPORT_VIA",           "FREEPORT_FOLLOW",       "FREEPORT_TIMEOUT",
+                                        "FREEPORT_SEGMENT",       "FREEPORT_SEGMENT_MODE", NULL};
 
 /* Where the section says nothing of these, the shell's own stay: they are the host's matter, not a name's. */
 static const char *const hosts[] = {"FREEPORT_SEGMENT", "FREEPORT_SEGMENT_MODE", "FREEPORT_LOG", NULL};

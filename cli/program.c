@@ -177,7 +177,7 @@ static void look_at_image(struct cli_program *program, int fd, const unsigned ch
     struct image image = {.fd = fd, .class = head[EI_CLASS]};
     struct segment interpreter;
     program->remedy = ANOTHER_WAY;
-    program->wants_port = true;
+    program->wants_port = program->filters = true;
     if (!read_header(&image))
         return;
     bool dynamic = find_segment(&image, PT_INTERP, &interpreter);
@@ -210,7 +210,7 @@ static void look_at_rights(struct cli_program *program) {
     else
         program->obstacle = "a program with file capabilities, for which LD_PRELOAD is ignored";
     program->remedy = "run it as the user that it becomes, or run a copy, which has no such rights";
-    program->wants_port = false;
+    program->wants_port = program->filters = false;
 }
 
 /* One step: true where it is a script, whose interpreter is to be looked at next. */
@@ -230,7 +230,7 @@ static bool look_once(struct cli_program *program) {
 
 void cli_look_at(const char *command, struct cli_program *program) {
     program->obstacle = program->remedy = NULL;
-    program->wants_port = false;
+    program->wants_port = program->filters = false;
     program->what[0] = 0;
     if (!find(command, program->path))
         return;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * freeport run: sets the variables and becomes the command. Nothing stays between the caller and the command, so
- * signals, terminal and exit status are the command's own; but for --audit, which watches it (child.c).
+ * freeport run: sets the variables and starts the command, below a supervisor (supervise.c) for the programs that never
+ * call libc. Signals, terminal and exit status are the command's own. With --via preload, it becomes the command.
  */
 #include "assign.h"
 #include "cli.h"
+#include "guest.h"
+#include "supervisor.h"
 #include "worktree.h"
 
 #include <errno.h>
@@ -32,6 +34,7 @@ static const struct cli_option options[] = {
     {"sockname", 0, "WHAT", "FREEPORT_SOCKNAME", "programs see the sentinel: virtual, or: real (virtual)"},
     {"connect", 0, "WHERE", "FREEPORT_CONNECT", "session, fallthrough or off (session)"},
     {"follow", 0, "WHETHER", "FREEPORT_FOLLOW", "cleaned environments get it back: yes or no (yes)"},
+    {"via", 0, "HOW", "FREEPORT_VIA", "reach programs by preload, seccomp, or: auto (auto)"},
     {"timeout", 0, "MS", "FREEPORT_TIMEOUT", "wait so long at most: report pipe, --export (5000)"},
     CLI_SEGMENT_OPTION,
     {"segment-mode", 0, "MODE", "FREEPORT_SEGMENT_MODE", "octal permissions of a new segment (0600)"},
@@ -298,17 +301,12 @@ static void say_not_covered(const struct cli_program *program, const char *expor
     free(title);
 }
 
-/* Says in one line where the shim can't work. */
-static void warn(const struct cli_call *call, const struct fp_settings *settings) {
-    struct cli_program program;
-    cli_look_at(call->operand[0], &program);
-    if (program.obstacle && settings->log != FP_LOG_QUIET)
-        say_not_covered(&program, cli_value(call, "export"));
-}
-
 static void set_preload(const char *shim) {
     char *preload = cli_preload(getenv("LD_PRELOAD"), shim);
-    set("LD_PRELOAD", preload);
+    if (*preload)
+        set("LD_PRELOAD", preload);
+    else
+        unsetenv("LD_PRELOAD");
     free(preload);
 }
 
@@ -319,12 +317,95 @@ int cli_become(char **command) {
     return error == ENOENT ? CLI_NOT_FOUND : CLI_NOT_EXECUTABLE;
 }
 
+/* How the command is to be started. */
+struct plan {
+    bool supervised; /* below a supervisor, for what it starts; and for itself: */
+    bool filtered;   /* put under the filter by the launcher */
+    bool preloads;
+    char launcher[CLI_SHIM_BYTES];
+    struct cli_program program;
+};
+
+/* False after an error. Says in one line where the command can't be reached. */
+static bool make_plan(const struct cli_call *call, const struct fp_settings *settings, struct plan *plan) {
+    bool seccomp = settings->via == FP_VIA_SECCOMP;
+    cli_look_at(call->operand[0], &plan->program);
+    plan->supervised = settings->via != FP_VIA_PRELOAD && cli_find_launcher(plan->launcher);
+    if (seccomp && !plan->supervised) {
+        cli_error("--via seccomp: freeport-launch, which belongs to this command, is not installed; install it, or "
+                  "--via preload");
+        return false;
+    }
+    plan->filtered =
+        plan->supervised && plan->program.path[0] && (seccomp || (plan->program.obstacle && plan->program.filters));
+    plan->preloads = !seccomp;
+    if (plan->program.obstacle && !plan->filtered && settings->log != FP_LOG_QUIET)
+        say_not_covered(&plan->program, cli_value(call, "export"));
+    return true;
+}
+
+/* The launcher, the program, and the words that the program gets. To be freed. */
+static char **through_launcher(const struct plan *plan, char **command) {
+    size_t count = 0;
+    while (command[count])
+        count++;
+    char **words = cli_need(calloc(count + 3, sizeof *words));
+    words[0] = (char *)plan->launcher;
+    words[1] = (char *)plan->program.path;
+    memcpy(words + 2, command, count * sizeof *words);
+    return words;
+}
+
+/* The supervisor's name, and the launcher's: for the hooks of exec, in what the command starts. */
+static void hand_down(const char *supervisor, const char *launcher) {
+    if (supervisor) {
+        set("FREEPORT_SUPERVISOR", supervisor);
+        set("FREEPORT_LAUNCHER", launcher);
+    } else {
+        unsetenv("FREEPORT_SUPERVISOR");
+        unsetenv("FREEPORT_LAUNCHER");
+    }
+}
+
+static int start_child(struct cli_child *child, struct freeport *fp, const struct fp_settings *settings,
+                       const struct plan *plan, char **command) {
+    if (!plan->supervised)
+        return cli_child_start(child, command, NULL, NULL);
+    fp_guest_adopt(&fp_guest, settings, fp);
+    fp_guest.settings.tell = getenv("FREEPORT_TELL") != NULL;
+    struct fp_supervisor *supervisor = cli_need(fp_supervisor_new(&fp_guest));
+    hand_down(fp_supervisor_name(supervisor), plan->launcher);
+    char **words = plan->filtered ? through_launcher(plan, command) : command;
+    int code = cli_supervise(child, supervisor, words);
+    if (plan->filtered)
+        free(words);
+    return code;
+}
+
+/* Stays beside the command until its end. */
+static int accompany(const struct cli_call *call, struct freeport *fp, const struct fp_settings *settings,
+                     const struct plan *plan) {
+    struct cli_child child;
+    struct cli_audit *audit = cli_value(call, "audit") ? cli_audit_begin(fp, settings) : NULL;
+    int code = start_child(&child, fp, settings, plan, call->operand);
+    if (code != CLI_OK)
+        return code;
+    if (audit)
+        cli_audit_end(audit, &child);
+    else
+        cli_let_go_of_descriptors();
+    while (!child.ended)
+        cli_child_wait(&child, -1);
+    return cli_child_end(&child);
+}
+
 /* With everything decided: what may still go wrong is the world's. */
 static int start(const struct cli_call *call, const struct fp_settings *settings, bool default_range) {
     char shim[CLI_SHIM_BYTES];
     struct freeport *fp;
+    struct plan plan;
     int code = check_report(call, settings->report);
-    if (code == CLI_OK && !cli_find_shim(shim))
+    if (code == CLI_OK && settings->via != FP_VIA_SECCOMP && !cli_find_shim(shim))
         code = CLI_CANNOT_START;
     if (code == CLI_OK)
         code = cli_open(settings, true, &fp);
@@ -333,10 +414,13 @@ static int start(const struct cli_call *call, const struct fp_settings *settings
     cli_sweep(fp->facts.name);
     set_variables(call, default_range);
     code = export_ports(call, fp, settings);
+    if (code == CLI_OK && !make_plan(call, settings, &plan))
+        code = CLI_CANNOT_START;
     if (code == CLI_OK) {
-        warn(call, settings);
-        set_preload(shim);
-        code = cli_value(call, "audit") ? cli_audit(fp, settings, call->operand) : cli_become(call->operand);
+        set_preload(plan.preloads ? shim : NULL);
+        hand_down(NULL, NULL);
+        code = plan.supervised || cli_value(call, "audit") ? accompany(call, fp, settings, &plan)
+                                                           : cli_become(call->operand);
     }
     cli_close(fp);
     return code;

@@ -153,6 +153,24 @@ bool cli_shim_serves(unsigned char elf_class, uint16_t machine, bool musl) {
            !secure_getenv("FREEPORT_SHIM") && find(shim, executable) == FOUND && beside(shim, SHIM_32, shim_32);
 }
 
+#define LAUNCHER "freeport-launch"
+
+static const char *const launcher_places[] = {"../" FREEPORT_LIBEXECDIR "/freeport/" LAUNCHER,
+                                              "../libexec/freeport/" LAUNCHER, "../shim/" LAUNCHER};
+
+bool cli_find_launcher(char path[static CLI_SHIM_BYTES]) {
+    char executable[PATH_MAX], candidate[2 * PATH_MAX];
+    if (realpath("/proc/self/exe", executable)) {
+        *strrchr(executable, '/') = 0;
+        for (size_t i = 0; i < sizeof launcher_places / sizeof launcher_places[0]; i++) {
+            snprintf(candidate, sizeof candidate, "%s/%s", executable, launcher_places[i]);
+            if (absolute(candidate, path))
+                return true;
+        }
+    }
+    return absolute(FREEPORT_FULL_LIBEXECDIR "/freeport/" LAUNCHER, path);
+}
+
 /* Two shims in one process would each rewrite what the other has rewritten. */
 static bool is_shim(const char *entry, size_t length) {
     const char *name = entry;

@@ -6,7 +6,7 @@ _freeport_options() {
     case $1 in
         run)
             echo --tcp --udp --sentinels --name --session --export -q --quiet --audit --report --report-fd \
-                --report-format --sockname --connect --follow --timeout --segment-mode --log --lenient --config --segment
+                --report-format --sockname --connect --via --follow --timeout --segment-mode --log --lenient --config --segment
             ;;
         get) echo --tcp --udp --name -n --count --timeout --config --segment ;;
         list) echo -a --all -J --json -r --raw -n --noheadings -o --output -f --follow --config --segment ;;
@@ -45,6 +45,7 @@ _freeport_value() {
         *--report-format) COMPREPLY=($(compgen -W "text json" -- "$current")) ;;
         *--sockname) COMPREPLY=($(compgen -W "virtual real" -- "$current")) ;;
         *--connect) COMPREPLY=($(compgen -W "session fallthrough off" -- "$current")) ;;
+        *--via) COMPREPLY=($(compgen -W "auto preload seccomp" -- "$current")) ;;
         *--follow) COMPREPLY=($(compgen -W "yes no" -- "$current")) ;;
         *--log) COMPREPLY=($(compgen -W "quiet error warn info debug" -- "$current")) ;;
         *--session) COMPREPLY=($(compgen -W "$(_freeport_column SESSION)" -- "$current")) ;;

@@ -5,7 +5,7 @@
 function __freeport_operands
     set -l words (commandline -opc)[3..]
     argparse --stop-nonopt h/help tcp= udp= sentinels= name= session= export=+ q/quiet audit report= report-fd= \
-        report-format= sockname= connect= follow= timeout= segment= segment-mode= log= lenient config= o/output= -- $words 2>/dev/null
+        report-format= sockname= connect= via= follow= timeout= segment= segment-mode= log= lenient config= o/output= -- $words 2>/dev/null
     and test (count $argv) -gt 0
     and printf '%s\n' $argv
 end
@@ -70,6 +70,7 @@ complete -c freeport -n "__freeport_verb $tabled" -l segment -x -d 'Shared segme
 complete -c freeport -n "__freeport_verb $ranged" -l tcp -x -d 'TCP ports to assign'
 complete -c freeport -n "__freeport_verb $ranged" -l udp -x -d 'UDP ports to assign'
 complete -c freeport -n "__freeport_verb $ranged" -l name -xa '(__freeport_names)' -d 'Sequence to share'
+complete -c freeport -n '__freeport_verb run' -l via -x -a 'auto preload seccomp' -d 'How programs are reached'
 complete -c freeport -n '__freeport_verb run' -l follow -x -a 'yes no' -d 'Cleaned environments get the session back'
 complete -c freeport -n '__freeport_verb run get' -l timeout -x -d 'Milliseconds to wait at most'
 complete -c freeport -n '__freeport_verb run port' -l session -xa '(__freeport_column SESSION)' -d Session

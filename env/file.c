@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define EXPECTED_KEY                                                                                                   \
-    "one of tcp, udp, sentinels, session, report, report_fd, report_format, sockname, connect, timeout, follow, "      \
+    "one of tcp, udp, sentinels, session, report, report_fd, report_format, sockname, connect, via, timeout, follow, "      \
     "segment, "                                                                                                        \
     "segment_mode, log, lenient"
 

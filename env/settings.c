@@ -397,6 +397,14 @@ static const struct variable variables[] = {
         FIELD(connect),
     },
     {
+        .name = "FREEPORT_VIA",
+        .read = read_word,
+        .initial = "auto",
+        .expected = "auto, preload or seccomp",
+        .words = {[FP_VIA_AUTO] = "auto", [FP_VIA_PRELOAD] = "preload", [FP_VIA_SECCOMP] = "seccomp"},
+        FIELD(via),
+    },
+    {
         .name = "FREEPORT_TIMEOUT",
         .read = read_number,
         .initial = "5000",

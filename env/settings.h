@@ -18,6 +18,7 @@ enum fp_log_level { FP_LOG_QUIET, FP_LOG_ERROR, FP_LOG_WARN, FP_LOG_INFO, FP_LOG
 enum fp_report_format { FP_REPORT_TEXT, FP_REPORT_JSON };
 enum fp_sockname { FP_SOCKNAME_VIRTUAL, FP_SOCKNAME_REAL };
 enum fp_connect { FP_CONNECT_SESSION, FP_CONNECT_FALLTHROUGH, FP_CONNECT_OFF };
+enum fp_via { FP_VIA_AUTO, FP_VIA_PRELOAD, FP_VIA_SECCOMP };
 
 enum fp_follow { FP_FOLLOW_NO, FP_FOLLOW_YES };
 
@@ -32,6 +33,7 @@ struct fp_settings {
     enum fp_report_format report_format;
     enum fp_sockname sockname;
     enum fp_connect connect;
+    enum fp_via via; /* how freeport run reaches programs */
     int timeout_ms;
     char segment[NAME_MAX + 1]; /* empty: the user's own; else with its '/' first */
     mode_t segment_mode;

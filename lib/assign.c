@@ -175,26 +175,27 @@ int fp_release(struct freeport *fp, enum freeport_protocol protocol, fp_owner ow
 }
 
 /* What was kept for a session's sentinel is bound now, and the session's clients are to find it. */
-static void fulfil(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_meaning meaning,
+static void fulfil(struct fp_segment *segment, fp_owner self, unsigned protocol, uint16_t port, fp_meaning meaning,
                    const struct sockaddr *address) {
     fp_meaning bound = fp_with_state(meaning, FP_BOUND);
     if (!fp_is_kept(meaning) ||
         !atomic_compare_exchange_strong(&fp_entry_at(segment, protocol, port)->meaning, &meaning, bound))
         return;
     /* Killed here: bound, with its old owner and without its address. */
-    atomic_store(&fp_entry_at(segment, protocol, port)->owner, fp_owner_self());
+    atomic_store(&fp_entry_at(segment, protocol, port)->owner, self);
     fp_entry_record(segment, protocol, port, bound, address);
 }
 
-void fp_note_explicit(struct freeport *fp, unsigned protocol, uint16_t port, const struct sockaddr *address) {
+void fp_note_explicit(struct freeport *fp, fp_owner for_whom, unsigned protocol, uint16_t port,
+                      const struct sockaddr *address) {
     struct fp_segment *segment = fp->segment;
-    fp_owner self = fp_owner_self();
+    fp_owner self = for_whom ? for_whom : fp_owner_self();
     fp_owner owner = fp_entry_owner(segment, protocol, port);
     fp_meaning meaning = fp_entry_meaning(segment, protocol, port);
     bool sentinel = fp_is_sentinel(meaning);
     if (owner != 0 && sentinel && fp->has_session &&
         fp_label_is(&segment->sessions[fp_session(meaning)], &fp->session)) {
-        fulfil(segment, protocol, port, meaning, address); /* this session's own, bound by its real number */
+        fulfil(segment, self, protocol, port, meaning, address); /* this session's own, bound by its real number */
         return;
     }
     bool there = owner != 0 && !fp_owner_gone_quick(owner);

@@ -39,6 +39,7 @@ int fp_configure(struct fp_whole_handle *whole, const struct freeport_config *co
  */
 struct fp_bind {
     struct freeport *fp;
+    fp_owner owner; /* for whom; 0: this process */
     int fd;
     unsigned protocol;
     const struct sockaddr *address;
@@ -52,8 +53,10 @@ struct fp_bind {
 /* *conflict: whether -EADDRINUSE is the kernel's word on the port that the session has already. */
 int fp_bind(const struct fp_bind *bind, uint16_t *port, bool *conflict);
 
-/* Notes that a port inside the range was bound by its number, so that nobody else is given it. */
-void fp_note_explicit(struct freeport *fp, unsigned protocol, uint16_t port, const struct sockaddr *address);
+/* Notes that a port inside the range was bound by its number, so that nobody else is given it. `owner`: as of struct
+ * fp_bind. */
+void fp_note_explicit(struct freeport *fp, fp_owner owner, unsigned protocol, uint16_t port,
+                      const struct sockaddr *address);
 
 /*
  * The port that the session has for a sentinel; where it has none, one is kept for it from here on, which nobody has

@@ -53,7 +53,7 @@ int fp_attempt_begin(struct fp_attempt *attempt, const struct fp_bind *bind) {
     unsigned name, session;
     attempt->bind = bind;
     attempt->fp = bind->fp;
-    attempt->self = fp_owner_self();
+    attempt->self = bind->owner ? bind->owner : fp_owner_self();
     attempt->until_ms = 0;
     int error = intern(attempt, &name, &session);
     if (error != 0)

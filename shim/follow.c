@@ -98,7 +98,7 @@ static void say_no_memory(const struct fp_settings *settings) {
         return;
     fp_line_text(&line, "FREEPORT_FOLLOW=yes: no memory for a copy of the environment; a program that is executed with "
                         "a cleaned environment leaves the session");
-    fp_log_end(&line);
+    fp_log_end(&fp_own_caller, &line);
 }
 
 /* Copies the variables and sorts them. */

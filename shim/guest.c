@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 struct fp_guest fp_guest;
+const struct fp_caller fp_own_caller = {.guest = &fp_guest, .process = -1, .standard_error = &fp_log_standard_error};
 
 #define PREFIX "FREEPORT_"
 enum { PREFIX_LENGTH = sizeof PREFIX - 1 };
@@ -87,7 +88,7 @@ static void complain(const struct fp_settings *settings, const char *variable, c
     fp_line_text(&line, ": expected ");
     fp_line_text(&line, expected);
     fp_line_text(&line, "; until it is mended, managed binds fail with EINVAL");
-    fp_log_end(&line);
+    fp_log_end(&fp_own_caller, &line);
 }
 
 static void hand_down(const char *variable, struct fp_line *value) {
@@ -147,8 +148,8 @@ static const char *way_out(int error) {
     }
 }
 
-static void begin_segment_line(struct fp_line *line) {
-    const struct fp_segment_facts *facts = &fp_guest.handle.facts;
+static void begin_segment_line(const struct fp_caller *caller, struct fp_line *line) {
+    const struct fp_segment_facts *facts = &caller->guest->handle.facts;
     fp_line_text(line, "FREEPORT_SEGMENT ");
     fp_line_value(line, facts->name);
     if (facts->owner != (uid_t)-1) {
@@ -159,41 +160,41 @@ static void begin_segment_line(struct fp_line *line) {
     fp_line_text(line, ": ");
 }
 
-static void explain_refusal(int error) {
+static void explain_refusal(const struct fp_caller *caller, int error) {
     struct fp_line line;
-    if (!fp_log_begin(&line, &fp_guest.settings, FP_LOG_ERROR))
+    if (!fp_log_begin(&line, &caller->guest->settings, FP_LOG_ERROR))
         return;
-    begin_segment_line(&line);
+    begin_segment_line(caller, &line);
     fp_line_text(&line, error == -EPERM ? "it belongs to a user who is not trusted" : freeport_strerror(error));
     fp_line_text(&line, way_out(error));
     fp_line_text(&line, "; until then, managed binds fail with EINVAL");
-    fp_log_end(&line);
+    fp_log_end(caller, &line);
 }
 
-static void explain_change(void) {
+static void explain_change(const struct fp_caller *caller) {
     struct fp_line line;
-    if (!fp_log_begin(&line, &fp_guest.settings, FP_LOG_ERROR))
+    if (!fp_log_begin(&line, &caller->guest->settings, FP_LOG_ERROR))
         return;
-    begin_segment_line(&line);
+    begin_segment_line(caller, &line);
     fp_line_text(&line, "not the segment that this session began with: that was removed (by hand, or by logind's "
                         "RemoveIPC when its user logged out), or /dev/shm is another; what was bound before is not "
                         "known here: start the session anew");
-    fp_log_end(&line);
+    fp_log_end(caller, &line);
 }
 
 /*
  * Not when it turns out, since every program that is started under the shim would say so, be it a compiler; but at the
  * first call that depends on it.
  */
-void fp_guest_explain(void) {
-    if (atomic_load_explicit(&fp_guest.segment_error, memory_order_relaxed) != 0) {
-        int error = atomic_exchange(&fp_guest.segment_error, 0);
+void fp_guest_explain(const struct fp_caller *caller) {
+    if (atomic_load_explicit(&caller->guest->segment_error, memory_order_relaxed) != 0) {
+        int error = atomic_exchange(&caller->guest->segment_error, 0);
         if (error != 0)
-            explain_refusal(error);
+            explain_refusal(caller, error);
     }
-    if (atomic_load_explicit(&fp_guest.segment_changed, memory_order_relaxed) &&
-        atomic_exchange(&fp_guest.segment_changed, false))
-        explain_change();
+    if (atomic_load_explicit(&caller->guest->segment_changed, memory_order_relaxed) &&
+        atomic_exchange(&caller->guest->segment_changed, false))
+        explain_change(caller);
 }
 
 /*
@@ -244,7 +245,7 @@ static bool start_segment(struct fp_guest *guest) {
         fp_line_text(&line, "segment ");
         fp_line_value(&line, guest->handle.facts.name);
         fp_line_text(&line, " was damaged, and has been replaced by a fresh one");
-        fp_log_end(&line);
+        fp_log_end(&fp_own_caller, &line);
     }
     return true;
 }
@@ -289,4 +290,14 @@ void fp_guest_start(const struct fp_calls *calls,
         fp_follow_start(&fp_guest.settings);
     atomic_store_explicit(&fp_guest.phase, phase, memory_order_release);
     errno = saved;
+}
+
+void fp_guest_adopt(struct fp_guest *guest, const struct fp_settings *settings, const struct freeport *handle) {
+    guest->settings = *settings;
+    fp_report_start(&guest->settings);
+    guest->handle = *handle;
+    guest->connect = connect;
+    guest->has_sentinels = settings->sentinels_any;
+    guest->renames = settings->sentinels_any && settings->sockname == FP_SOCKNAME_VIRTUAL;
+    atomic_store_explicit(&guest->phase, FP_PHASE_ACTIVE, memory_order_release);
 }

@@ -6,6 +6,7 @@
 #define FREEPORT_SHIM_GUEST_H
 
 #include "assign.h"
+#include "caller.h"
 #include "settings.h"
 
 #include <arpa/inet.h>
@@ -45,19 +46,32 @@ void fp_guest_start(const struct fp_calls *calls,
  * Says, once, why the segment could not be opened, or that it is not the one that the parent has; else nothing. Called
  * where a call first depends on it. Keeps errno.
  */
-void fp_guest_explain(void);
+void fp_guest_explain(const struct fp_caller *caller);
+
+/* Makes a guest of settings and a handle that are there already: a supervisor's. The handle's memory stays in use. */
+void fp_guest_adopt(struct fp_guest *guest, const struct fp_settings *settings, const struct freeport *handle);
+
+/* Whether assignments are reported. A report's reader may be slow. */
+static inline bool fp_guest_reports(const struct fp_guest *guest) {
+    return guest->settings.report_fd >= 0 || guest->settings.has_report;
+}
+
+static inline enum fp_phase fp_guest_phase_of(const struct fp_guest *guest) {
+    return (enum fp_phase)atomic_load_explicit(&guest->phase, memory_order_acquire);
+}
 
 static inline enum fp_phase fp_guest_phase(void) {
-    return (enum fp_phase)atomic_load_explicit(&fp_guest.phase, memory_order_acquire);
+    return fp_guest_phase_of(&fp_guest);
 }
 
 /*
  * In the path of every call, so that those that are not ours cost little: whether an address may lead to a sentinel, by
  * its port alone. The length is looked at, not the family.
  */
-static inline bool fp_guest_may_redirect(const struct sockaddr *address, socklen_t length) {
-    const struct fp_settings *settings = &fp_guest.settings;
-    if (!fp_guest.has_sentinels || (uintptr_t)address < 4096 || (uintptr_t)address >= (uintptr_t)-4096 ||
+static inline bool fp_guest_may_redirect(const struct fp_guest *guest, const struct sockaddr *address,
+                                         socklen_t length) {
+    const struct fp_settings *settings = &guest->settings;
+    if (!guest->has_sentinels || (uintptr_t)address < 4096 || (uintptr_t)address >= (uintptr_t)-4096 ||
         length < sizeof(struct sockaddr) || length > sizeof(struct sockaddr_storage))
         return false;
     uint16_t port;
@@ -68,14 +82,15 @@ static inline bool fp_guest_may_redirect(const struct sockaddr *address, socklen
 }
 
 /* The same for a name that came back, where the guest renames: whether its port stands for any session's sentinel. */
-static inline bool fp_guest_may_rename(const struct sockaddr *address, socklen_t room, socklen_t length) {
+static inline bool fp_guest_may_rename(const struct fp_guest *guest, const struct sockaddr *address, socklen_t room,
+                                       socklen_t length) {
     if (room < 4 || length < 4)
         return false;
     uint16_t port;
     memcpy(&port, (const char *)address + offsetof(struct sockaddr, sa_data), sizeof port);
     port = ntohs(port);
-    fp_meaning tcp = fp_entry_meaning(fp_guest.handle.segment, FP_TCP, port);
-    fp_meaning udp = fp_entry_meaning(fp_guest.handle.segment, FP_UDP, port);
+    fp_meaning tcp = fp_entry_meaning(guest->handle.segment, FP_TCP, port);
+    fp_meaning udp = fp_entry_meaning(guest->handle.segment, FP_UDP, port);
     return fp_requested(tcp | udp) != 0 && (fp_is_sentinel(tcp) || fp_is_sentinel(udp));
 }
 

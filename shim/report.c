@@ -2,6 +2,7 @@
 #include "report.h"
 
 #include "errors.h"
+#include "guest.h"
 #include "hand_down.h"
 #include "line.h"
 #include "log.h"
@@ -86,8 +87,12 @@ static const char *protocol_name(unsigned protocol) {
     return protocol == FP_TCP ? "tcp" : "udp";
 }
 
-static void compose_text(struct fp_line *line, const struct fp_settings *settings, unsigned protocol,
-                         uint16_t requested, uint16_t port, const struct sockaddr *address) {
+static pid_t pid_of(const struct fp_caller *caller) {
+    return caller->pid ? caller->pid : getpid();
+}
+
+static void compose_text(struct fp_line *line, const struct fp_caller *caller, unsigned protocol, uint16_t requested,
+                         uint16_t port, const struct sockaddr *address) {
     fp_line_text(line, protocol_name(protocol));
     fp_line_text(line, " ");
     fp_line_number(line, requested);
@@ -96,13 +101,13 @@ static void compose_text(struct fp_line *line, const struct fp_settings *setting
     fp_line_text(line, " ");
     fp_line_address(line, address);
     fp_line_text(line, " ");
-    fp_line_number(line, (uint64_t)getpid());
+    fp_line_number(line, (uint64_t)pid_of(caller));
     fp_line_text(line, " ");
-    fp_line_text(line, settings->name);
+    fp_line_text(line, caller->guest->settings.name);
 }
 
-static void compose_json(struct fp_line *line, const struct fp_settings *settings, unsigned protocol,
-                         uint16_t requested, uint16_t port, const struct sockaddr *address) {
+static void compose_json(struct fp_line *line, const struct fp_caller *caller, unsigned protocol, uint16_t requested,
+                         uint16_t port, const struct sockaddr *address) {
     fp_line_text(line, "{\"protocol\":\"");
     fp_line_text(line, protocol_name(protocol));
     fp_line_text(line, "\",\"requested\":");
@@ -112,34 +117,34 @@ static void compose_json(struct fp_line *line, const struct fp_settings *setting
     fp_line_text(line, ",\"address\":\"");
     fp_line_address(line, address);
     fp_line_text(line, "\",\"pid\":");
-    fp_line_number(line, (uint64_t)getpid());
+    fp_line_number(line, (uint64_t)pid_of(caller));
     fp_line_text(line, ",\"name\":");
-    fp_line_json(line, settings->name);
+    fp_line_json(line, caller->guest->settings.name);
     fp_line_text(line, ",\"session\":");
-    fp_line_json(line, settings->session);
+    fp_line_json(line, caller->guest->settings.session);
     fp_line_text(line, "}");
 }
 
-static void lost(const struct fp_settings *settings, const char *variable, const char *why) {
+static void lost(const struct fp_caller *caller, const char *variable, const char *why) {
     struct fp_line line;
-    if (!fp_log_begin(&line, settings, FP_LOG_WARN))
+    if (!fp_log_begin(&line, &caller->guest->settings, FP_LOG_WARN))
         return;
     fp_line_text(&line, variable);
     fp_line_text(&line, ": ");
     fp_line_text(&line, why);
     fp_line_text(&line, "; the assignment is not reported, see freeport list");
-    fp_log_end(&line);
+    fp_log_end(caller, &line);
 }
 
 /*
  * Whoever named a file that nobody can write to would wait for a line in vain. Said once: in each process, or before it
  * was forked, since a server's workers have all the same trouble. `variable` may have a value to be shown behind it.
  */
-static void trouble(const struct fp_settings *settings, const char *variable, const char *value, const char *what,
+static void trouble(const struct fp_caller *caller, const char *variable, const char *value, const char *what,
                     int error) {
     static atomic_int said; /* no atomic_bool: a byte takes libatomic on riscv64 */
     struct fp_line line;
-    if (atomic_exchange(&said, 1) || !fp_log_begin(&line, settings, FP_LOG_ERROR))
+    if (atomic_exchange(&said, 1) || !fp_log_begin(&line, &caller->guest->settings, FP_LOG_ERROR))
         return;
     fp_line_text(&line, variable);
     if (value) {
@@ -153,35 +158,37 @@ static void trouble(const struct fp_settings *settings, const char *variable, co
     fp_line_text(&line, "; expected a file that user ");
     fp_line_number(&line, geteuid());
     fp_line_text(&line, " may write to, or a FIFO with a reader; what is not reported there is in freeport list");
-    fp_log_end(&line);
+    fp_log_end(caller, &line);
 }
 
 /* A reader that is gone or slow is nobody's mistake; a full disk is to be known. */
-static void cant_write(const struct fp_settings *settings, const char *variable, const char *value, int error) {
+static void cant_write(const struct fp_caller *caller, const char *variable, const char *value, int error) {
     if (error == EAGAIN || error == EPIPE || error == ECONNRESET)
-        lost(settings, variable, "its reader is gone, or did not read in time");
+        lost(caller, variable, "its reader is gone, or did not read in time");
     else
-        trouble(settings, variable, value, "written", error);
+        trouble(caller, variable, value, "written", error);
 }
 
 /* `value`: of the place's variable, where it is to be shown. */
-static void write_line(const struct fp_settings *settings, struct place *place, const char *value,
+static void write_line(const struct fp_caller *caller, struct place *place, const char *value,
                        const struct fp_line *line, int fd, int timeout_ms) {
     int error = fp_line_write(line, fd, timeout_ms) ? 0 : errno;
     note_reader(place, error);
     if (error != 0)
-        cant_write(settings, place->variable, value, error);
+        cant_write(caller, place->variable, value, error);
 }
 
-static void to_descriptor(const struct fp_settings *settings, const struct fp_line *line) {
+static void to_descriptor(const struct fp_caller *caller, const struct fp_line *line) {
+    const struct fp_settings *settings = &caller->guest->settings;
     struct stat st;
+    int fd = fp_caller_descriptor(caller, settings->report_fd);
     /* Programs close descriptors and reuse their numbers: a stranger is never written to. */
-    if (fstat(settings->report_fd, &st) != 0 || (uint64_t)st.st_dev != settings->report_device ||
+    if (fd < 0 || fstat(fd, &st) != 0 || (uint64_t)st.st_dev != settings->report_device ||
         (uint64_t)st.st_ino != settings->report_inode)
-        lost(settings, "FREEPORT_REPORT_FD", "the descriptor is closed, or something else by now");
+        lost(caller, "FREEPORT_REPORT_FD", "the descriptor is closed, or something else by now");
     else
-        write_line(settings, &descriptor_place, NULL, line, settings->report_fd,
-                   patience_ms(settings, &descriptor_place));
+        write_line(caller, &descriptor_place, NULL, line, fd, patience_ms(settings, &descriptor_place));
+    fp_caller_give_back(caller, fd);
 }
 
 /* A FIFO is opened for writing when it has a reader; until then the open fails with ENXIO. */
@@ -195,31 +202,33 @@ static int open_in_time(const char *path, int *timeout_ms) {
     }
 }
 
-static void to_file(const struct fp_settings *settings, const struct fp_line *line) {
+static void to_file(const struct fp_caller *caller, const struct fp_line *line) {
+    const struct fp_settings *settings = &caller->guest->settings;
     int timeout_ms = patience_ms(settings, &file_place);
     int type = fp_cancel_later();
     int fd = open_in_time(settings->report, &timeout_ms);
     if (fd < 0) {
         note_reader(&file_place, errno);
-        trouble(settings, "FREEPORT_REPORT", settings->report, "opened", errno);
+        trouble(caller, "FREEPORT_REPORT", settings->report, "opened", errno);
     } else {
-        write_line(settings, &file_place, settings->report, line, fd, timeout_ms);
+        write_line(caller, &file_place, settings->report, line, fd, timeout_ms);
         fp_close(fd);
     }
     fp_cancel_as_before(type);
 }
 
-void fp_report(const struct fp_settings *settings, unsigned protocol, uint16_t requested, uint16_t port,
+void fp_report(const struct fp_caller *caller, unsigned protocol, uint16_t requested, uint16_t port,
                const struct sockaddr *address) {
+    const struct fp_settings *settings = &caller->guest->settings;
     if (settings->report_fd < 0 && !settings->has_report)
         return;
     struct fp_line line = {.length = 0};
     if (settings->report_format == FP_REPORT_JSON)
-        compose_json(&line, settings, protocol, requested, port, address);
+        compose_json(&line, caller, protocol, requested, port, address);
     else
-        compose_text(&line, settings, protocol, requested, port, address);
+        compose_text(&line, caller, protocol, requested, port, address);
     if (settings->report_fd >= 0)
-        to_descriptor(settings, &line);
+        to_descriptor(caller, &line);
     if (settings->has_report)
-        to_file(settings, &line);
+        to_file(caller, &line);
 }

@@ -3,6 +3,7 @@
 #ifndef FREEPORT_SHIM_REPORT_H
 #define FREEPORT_SHIM_REPORT_H
 
+#include "caller.h"
 #include "settings.h"
 
 #include <sys/socket.h>
@@ -14,7 +15,7 @@
 void fp_report_start(struct fp_settings *settings);
 
 /* Reports an assignment, after the bind has succeeded. A report that can't be written is logged, and lost. */
-void fp_report(const struct fp_settings *settings, unsigned protocol, uint16_t requested, uint16_t port,
+void fp_report(const struct fp_caller *caller, unsigned protocol, uint16_t requested, uint16_t port,
                const struct sockaddr *address);
 
 #endif

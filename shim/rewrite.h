@@ -7,6 +7,7 @@
 #ifndef FREEPORT_SHIM_REWRITE_H
 #define FREEPORT_SHIM_REWRITE_H
 
+#include "caller.h"
 #include "socket.h"
 
 #include <errno.h>
@@ -31,33 +32,41 @@ static inline bool fp_untold(int error) {
  * own table is for the guest's questions and sockets.
  */
 
-int fp_rewrite_bind(fp_bind_call *call, int fd, const struct sockaddr *theirs, socklen_t length);
+/* Whether a port may mean anything to a bind. Looks at no socket. */
+bool fp_rewrites_bind(const struct fp_caller *caller, uint16_t port);
+
+int fp_rewrite_bind(const struct fp_caller *caller, fp_bind_call *call, int fd, const struct sockaddr *theirs,
+                    socklen_t length);
 
 /* Gives a TCP socket that was never bound a port of the range; FP_UNTOUCHED: listen now, either way. */
-int fp_rewrite_listen(fp_bind_call *call, int fd);
+int fp_rewrite_listen(const struct fp_caller *caller, fp_bind_call *call, int fd);
 
 /* Names of sockets, after the kernel gave them, where the guest renames: rewrite_name.c. `room`: the caller's length.
  */
 
 /* A socket's own name: a real port of this session's sentinel reads as the sentinel. */
-void fp_rewrite_own_name(int fd, struct sockaddr *address, socklen_t room, socklen_t length);
+void fp_rewrite_own_name(const struct fp_caller *caller, int fd, struct sockaddr *address, socklen_t room,
+                         socklen_t length);
 
 /* The name of whoever is at the other end, or sent a datagram: the same, where that is on this host. */
-void fp_rewrite_peer_name(int fd, struct sockaddr *address, socklen_t room, socklen_t length);
+void fp_rewrite_peer_name(const struct fp_caller *caller, int fd, struct sockaddr *address, socklen_t room,
+                          socklen_t length);
 
 /*
  * Where a connection or datagram goes: rewrite_destination.c. 0: to *out instead, of the same length; -ECONNREFUSED:
  * the session has nobody there, and is not to reach the host's own.
  */
-int fp_rewrite_destination(int fd, const struct sockaddr *address, socklen_t length, struct sockaddr_storage *out);
+int fp_rewrite_destination(const struct fp_caller *caller, int fd, const struct sockaddr *address, socklen_t length,
+                           struct sockaddr_storage *out);
 
 /*
  * The same for a datagram (and MSG_FASTOPEN). UDP over IPv4 takes AF_UNSPEC for IPv4 there, which connect takes for
  * "disconnect".
  */
-int fp_rewrite_datagram(int fd, const struct sockaddr *address, socklen_t length, struct sockaddr_storage *out);
+int fp_rewrite_datagram(const struct fp_caller *caller, int fd, const struct sockaddr *address, socklen_t length,
+                        struct sockaddr_storage *out);
 
 /* Whether an address, be it ever so foreign, is one of this host's. Loopback costs no system call, others a socket. */
-bool fp_address_is_local(const struct sockaddr *theirs, socklen_t length);
+bool fp_address_is_local(const struct fp_caller *caller, const struct sockaddr *theirs, socklen_t length);
 
 #endif

@@ -26,8 +26,8 @@ enum meaning {
     MEANS_EXPLICIT, /* a port inside the range, by its number */
 };
 
-static enum meaning meaning_for(unsigned protocol, uint16_t port) {
-    const struct fp_settings *settings = &fp_guest.settings;
+static enum meaning meaning_for(const struct fp_caller *caller, unsigned protocol, uint16_t port) {
+    const struct fp_settings *settings = &caller->guest->settings;
     if (!settings->managed[protocol])
         return MEANS_NOTHING;
     if (fp_settings_has_sentinel(settings, protocol, port))
@@ -41,8 +41,8 @@ static bool asks_for_no_port(int fd) {
     return getsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &value, &length) == 0 && value != 0;
 }
 
-static void log_failure(unsigned protocol, uint16_t requested, int error) {
-    const struct fp_settings *settings = &fp_guest.settings;
+static void log_failure(const struct fp_caller *caller, unsigned protocol, uint16_t requested, int error) {
+    const struct fp_settings *settings = &caller->guest->settings;
     struct fp_line line;
     if ((error != -EADDRINUSE && error != -ETIMEDOUT && error != -ENOSPC) ||
         !fp_log_begin(&line, settings, FP_LOG_ERROR))
@@ -56,42 +56,43 @@ static void log_failure(unsigned protocol, uint16_t requested, int error) {
     fp_line_text(&line, ", name ");
     fp_line_text(&line, settings->name);
     fp_line_text(&line, "); widen the range, or see freeport list for who has it");
-    fp_log_end(&line);
+    fp_log_end(caller, &line);
 }
 
-static void log_assignment(unsigned protocol, uint16_t requested, uint16_t port) {
+static void log_assignment(const struct fp_caller *caller, unsigned protocol, uint16_t requested, uint16_t port) {
     struct fp_line line;
-    if (!fp_log_begin(&line, &fp_guest.settings, FP_LOG_INFO))
+    if (!fp_log_begin(&line, &caller->guest->settings, FP_LOG_INFO))
         return;
     fp_line_text(&line, protocol == FP_TCP ? "tcp " : "udp ");
     fp_line_number(&line, requested);
     fp_line_text(&line, " is ");
     fp_line_number(&line, port);
-    fp_log_end(&line);
+    fp_log_end(caller, &line);
 }
 
 /*
  * No port was left, and none was tried maybe. What the kernel would say of any: nothing (0); or in its own words, of a
  * socket of another family; or EINVAL, of one that is bound already. One that only looks bound could be bound past us.
  */
-static int refused_anyway(int fd, const struct sockaddr *address) {
+static int refused_anyway(const struct fp_caller *caller, int fd, const struct sockaddr *address) {
     struct sockaddr_storage name;
-    if (fp_socket_protocol(&fp_guest.handle.calls, fd, &name) < 0)
+    if (fp_socket_protocol(&caller->guest->handle.calls, fd, &name) < 0)
         return 0;
     if (name.ss_family != address->sa_family && address->sa_family != AF_UNSPEC)
         return FP_UNTOUCHED;
     return fp_address_port((struct sockaddr *)&name) != 0 ? -EINVAL : 0;
 }
 
-static int managed_bind(fp_bind_call *call, int fd, unsigned protocol, const struct sockaddr *address,
-                        socklen_t length) {
-    const struct fp_settings *settings = &fp_guest.settings;
-    fp_guest_explain();
-    if (fp_guest_phase() != FP_PHASE_ACTIVE)
+static int managed_bind(const struct fp_caller *caller, fp_bind_call *call, int fd, unsigned protocol,
+                        const struct sockaddr *address, socklen_t length) {
+    const struct fp_settings *settings = &caller->guest->settings;
+    fp_guest_explain(caller);
+    if (fp_guest_phase_of(caller->guest) != FP_PHASE_ACTIVE)
         return -EINVAL;
     uint16_t requested = fp_address_port(address), port = 0;
     struct fp_bind bind = {
-        .fp = &fp_guest.handle,
+        .fp = &caller->guest->handle,
+        .owner = caller->owner,
         .fd = fd,
         .protocol = protocol,
         .address = address,
@@ -102,32 +103,32 @@ static int managed_bind(fp_bind_call *call, int fd, unsigned protocol, const str
         .timeout_ms = requested ? settings->timeout_ms : -1,
         .bind = call,
     };
-    bool conflict = false, news = requested != 0 && fp_tell_news(protocol, requested);
+    bool conflict = false, news = requested != 0 && fp_tell_news(caller, protocol, requested);
     int error = fp_bind(&bind, &port, &conflict);
-    int refused = error == -EADDRINUSE && requested == 0 ? refused_anyway(fd, address) : 0;
+    int refused = error == -EADDRINUSE && requested == 0 ? refused_anyway(caller, fd, address) : 0;
     if (refused)
         return refused;
     if (error != 0) {
         if (!conflict)
-            log_failure(protocol, requested, error);
+            log_failure(caller, protocol, requested, error);
         /* bind(2) knows no other word for "none to be had". */
         return error == -ETIMEDOUT || error == -ENOSPC ? -EADDRINUSE : error;
     }
-    log_assignment(protocol, requested, port);
+    log_assignment(caller, protocol, requested, port);
     if (news)
-        fp_tell_bound(protocol, requested, port, address);
-    fp_report(settings, protocol, requested, port, address);
+        fp_tell_bound(caller, protocol, requested, port, address);
+    fp_report(caller, protocol, requested, port, address);
     return 0;
 }
 
-static int explicit_bind(fp_bind_call *call, int fd, unsigned protocol, const struct sockaddr *address,
-                         socklen_t length) {
-    struct freeport *handle = &fp_guest.handle;
-    if (fp_guest_phase() != FP_PHASE_ACTIVE)
+static int explicit_bind(const struct fp_caller *caller, fp_bind_call *call, int fd, unsigned protocol,
+                         const struct sockaddr *address, socklen_t length) {
+    struct freeport *handle = &caller->guest->handle;
+    if (fp_guest_phase_of(caller->guest) != FP_PHASE_ACTIVE)
         return FP_UNTOUCHED;
     if (call(fd, address, length) != 0)
         return -errno;
-    fp_note_explicit(handle, protocol, fp_address_port(address), address);
+    fp_note_explicit(handle, caller->owner, protocol, fp_address_port(address), address);
     return 0;
 }
 
@@ -135,16 +136,16 @@ static int explicit_bind(fp_bind_call *call, int fd, unsigned protocol, const st
  * A socket that is none of ours gets the kernel's word. But where a sandbox won't let us see whether it is ours, its
  * bind fails: nothing falls back silently to an unmanaged port.
  */
-static int unknown_protocol(int error) {
+static int unknown_protocol(const struct fp_caller *caller, int error) {
     if (!fp_untold(error))
         return FP_UNTOUCHED;
     struct fp_line line;
-    if (fp_log_begin(&line, &fp_guest.settings, FP_LOG_ERROR)) {
+    if (fp_log_begin(&line, &caller->guest->settings, FP_LOG_ERROR)) {
         fp_line_text(&line, "FREEPORT_TCP, FREEPORT_UDP: getsockname and getsockopt have to tell a socket's protocol, "
                             "and are refused: ");
         fp_line_text(&line, freeport_strerror(error));
         fp_line_text(&line, "; let the sandbox allow them");
-        fp_log_end(&line);
+        fp_log_end(caller, &line);
     }
     return error;
 }
@@ -171,33 +172,41 @@ static bool address_mapped(const struct sockaddr *address, socklen_t length) {
 }
 
 /* Port 0. What the kernel would refuse anyway (no socket, bound already), it refuses in its own words. */
-static int bind_any(fp_bind_call *call, int fd, const struct sockaddr *address, socklen_t length) {
-    int protocol = fp_unbound_protocol(&fp_guest.handle.calls, fd);
+static int bind_any(const struct fp_caller *caller, fp_bind_call *call, int fd, const struct sockaddr *address,
+                    socklen_t length) {
+    int protocol = fp_unbound_protocol(&caller->guest->handle.calls, fd);
     if (protocol < 0)
-        return unknown_protocol(protocol);
-    if (!fp_guest.settings.managed[protocol] || asks_for_no_port(fd))
+        return unknown_protocol(caller, protocol);
+    if (!caller->guest->settings.managed[protocol] || asks_for_no_port(fd))
         return FP_UNTOUCHED;
-    return managed_bind(call, fd, (unsigned)protocol, address, length);
+    return managed_bind(caller, call, fd, (unsigned)protocol, address, length);
 }
 
-static int bind_number(fp_bind_call *call, int fd, uint16_t port, const struct sockaddr *address, socklen_t length) {
+static int bind_number(const struct fp_caller *caller, fp_bind_call *call, int fd, uint16_t port,
+                       const struct sockaddr *address, socklen_t length) {
     struct sockaddr_storage name;
-    int protocol = fp_socket_protocol(&fp_guest.handle.calls, fd, &name);
+    int protocol = fp_socket_protocol(&caller->guest->handle.calls, fd, &name);
     if (protocol < 0)
-        return unknown_protocol(protocol);
+        return unknown_protocol(caller, protocol);
     if (fp_is_bound(fd, &name))
         return FP_UNTOUCHED;
-    switch (meaning_for((unsigned)protocol, port)) {
+    switch (meaning_for(caller, (unsigned)protocol, port)) {
     case MEANS_SENTINEL:
-        return managed_bind(call, fd, (unsigned)protocol, address, length);
+        return managed_bind(caller, call, fd, (unsigned)protocol, address, length);
     case MEANS_EXPLICIT:
-        return explicit_bind(call, fd, (unsigned)protocol, address, length);
+        return explicit_bind(caller, call, fd, (unsigned)protocol, address, length);
     default:
         return FP_UNTOUCHED;
     }
 }
 
-int fp_rewrite_bind(fp_bind_call *call, int fd, const struct sockaddr *theirs, socklen_t length) {
+bool fp_rewrites_bind(const struct fp_caller *caller, uint16_t port) {
+    return port == 0 || meaning_for(caller, FP_TCP, port) != MEANS_NOTHING ||
+           meaning_for(caller, FP_UDP, port) != MEANS_NOTHING;
+}
+
+int fp_rewrite_bind(const struct fp_caller *caller, fp_bind_call *call, int fd, const struct sockaddr *theirs,
+                    socklen_t length) {
     if (!fp_readable(theirs) || !address_mapped(theirs, length) || !fp_address_ok(theirs, length))
         return FP_UNTOUCHED;
     /* Read once, as the kernel does: it may stand at an odd place, and another thread may change it. */
@@ -206,23 +215,23 @@ int fp_rewrite_bind(fp_bind_call *call, int fd, const struct sockaddr *theirs, s
     const struct sockaddr *address = (const struct sockaddr *)&copy;
     uint16_t port = fp_address_port(address);
     if (port == 0)
-        return bind_any(call, fd, address, length);
-    if (meaning_for(FP_TCP, port) == MEANS_NOTHING && meaning_for(FP_UDP, port) == MEANS_NOTHING)
+        return bind_any(caller, call, fd, address, length);
+    if (!fp_rewrites_bind(caller, port))
         return FP_UNTOUCHED;
-    return bind_number(call, fd, port, address, length);
+    return bind_number(caller, call, fd, port, address, length);
 }
 
-int fp_rewrite_listen(fp_bind_call *call, int fd) {
-    if (!fp_guest.settings.managed[FP_TCP])
+int fp_rewrite_listen(const struct fp_caller *caller, fp_bind_call *call, int fd) {
+    if (!caller->guest->settings.managed[FP_TCP])
         return FP_UNTOUCHED;
     struct sockaddr_storage name;
-    int protocol = fp_socket_protocol(&fp_guest.handle.calls, fd, &name);
+    int protocol = fp_socket_protocol(&caller->guest->handle.calls, fd, &name);
     if (protocol < 0)
-        return unknown_protocol(protocol);
+        return unknown_protocol(caller, protocol);
     if (protocol != FP_TCP || fp_address_port((struct sockaddr *)&name) != 0)
         return FP_UNTOUCHED;
     /* Its address is the wildcard, or the one it was bound to without a port. */
     socklen_t length = name.ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-    int error = managed_bind(call, fd, FP_TCP, (struct sockaddr *)&name, length);
+    int error = managed_bind(caller, call, fd, FP_TCP, (struct sockaddr *)&name, length);
     return error == 0 ? FP_UNTOUCHED : error;
 }

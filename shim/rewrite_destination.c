@@ -28,10 +28,10 @@ static bool multicast(const struct sockaddr *address) {
     return IN6_IS_ADDR_MULTICAST(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr);
 }
 
-static bool source_is(int fd, const struct in6_addr *address) {
+static bool source_is(const struct fp_caller *caller, int fd, const struct in6_addr *address) {
     struct sockaddr_in6 source;
     socklen_t length = sizeof source;
-    return fp_guest.handle.calls.getsockname(fd, (struct sockaddr *)&source, &length) == 0 &&
+    return caller->guest->handle.calls.getsockname(fd, (struct sockaddr *)&source, &length) == 0 &&
            memcmp(&source.sin6_addr, address, sizeof *address) == 0;
 }
 
@@ -40,7 +40,7 @@ static bool source_is(int fd, const struct in6_addr *address) {
  * socket be bound to those of the host alone, and connected to itself: not to a broadcast address, nor from a foreign
  * one (ip_nonlocal_bind). Over IPv6 a socket that is connected to one of them has it for its source.
  */
-static bool of_an_interface(const struct sockaddr *address, socklen_t length) {
+static bool of_an_interface(const struct fp_caller *caller, const struct sockaddr *address, socklen_t length) {
     struct sockaddr_storage there;
     memcpy(&there, address, length);
     const struct in6_addr *host6 = &((struct sockaddr_in6 *)&there)->sin6_addr;
@@ -56,14 +56,15 @@ static bool of_an_interface(const struct sockaddr *address, socklen_t length) {
     if (fd < 0)
         return false;
     fp_address_set_port((struct sockaddr *)&there, 0);
-    bool yes = six || fp_guest.handle.calls.bind(fd, (struct sockaddr *)&there, length) == 0;
+    bool yes = six || caller->guest->handle.calls.bind(fd, (struct sockaddr *)&there, length) == 0;
     fp_address_set_port((struct sockaddr *)&there, 9);
-    yes = yes && fp_guest.connect(fd, (struct sockaddr *)&there, length) == 0 && (!six || source_is(fd, host6));
+    yes = yes && caller->guest->connect(fd, (struct sockaddr *)&there, length) == 0 &&
+          (!six || source_is(caller, fd, host6));
     fp_close(fd);
     return yes;
 }
 
-bool fp_address_is_local(const struct sockaddr *theirs, socklen_t length) {
+bool fp_address_is_local(const struct fp_caller *caller, const struct sockaddr *theirs, socklen_t length) {
     if (!fp_address_ok(theirs, length) || fp_address_family(theirs) == AF_UNSPEC)
         return false;
     struct sockaddr_storage copy; /* theirs may stand at an odd place */
@@ -75,26 +76,26 @@ bool fp_address_is_local(const struct sockaddr *theirs, socklen_t length) {
         return false;
     int saved = errno;
     int type = fp_cancel_later();
-    bool local = of_an_interface(address, length);
+    bool local = of_an_interface(caller, address, length);
     fp_cancel_as_before(type);
     errno = saved;
     return local;
 }
 
-static bool sentinel_of(unsigned protocol, uint16_t port) {
-    return fp_settings_has_sentinel(&fp_guest.settings, protocol, port);
+static bool sentinel_of(const struct fp_caller *caller, unsigned protocol, uint16_t port) {
+    return fp_settings_has_sentinel(&caller->guest->settings, protocol, port);
 }
 
 /*
  * TCP or UDP; -EPROTONOSUPPORT for a raw socket, which has protocol numbers of the same kind, for anything else, and
  * where the kernel is sure to refuse an address of that family; and what a sandbox says that won't tell.
  */
-static int protocol_of(int fd, sa_family_t family) {
+static int protocol_of(const struct fp_caller *caller, int fd, sa_family_t family) {
     int type = fp_socket_type(fd);
     if (type < 0 || type == SOCK_RAW)
         return type < 0 ? type : -EPROTONOSUPPORT;
     struct sockaddr_storage name;
-    int protocol = fp_socket_protocol(&fp_guest.handle.calls, fd, &name);
+    int protocol = fp_socket_protocol(&caller->guest->handle.calls, fd, &name);
     bool both = protocol == FP_UDP && name.ss_family == AF_INET6;
     return protocol < 0 || name.ss_family == family || both ? protocol : -EPROTONOSUPPORT;
 }
@@ -106,16 +107,16 @@ static bool unconnected(int fd) {
     return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0 || info.tcpi_state == TCP_CLOSE;
 }
 
-static int refuse(unsigned protocol, uint16_t port) {
+static int refuse(const struct fp_caller *caller, unsigned protocol, uint16_t port) {
     struct fp_line line;
-    fp_guest_explain();
-    fp_tell_refused(protocol, port);
-    if (fp_log_begin(&line, &fp_guest.settings, FP_LOG_INFO)) {
+    fp_guest_explain(caller);
+    fp_tell_refused(caller, protocol, port);
+    if (fp_log_begin(&line, &caller->guest->settings, FP_LOG_INFO)) {
         fp_line_text(&line, protocol == FP_TCP ? "tcp " : "udp ");
         fp_line_number(&line, port);
         fp_line_text(&line, " is a sentinel, and nobody in this session has bound it: refused; FREEPORT_CONNECT="
                             "fallthrough would let it through");
-        fp_log_end(&line);
+        fp_log_end(caller, &line);
     }
     return -ECONNREFUSED;
 }
@@ -124,57 +125,60 @@ static int refuse(unsigned protocol, uint16_t port) {
  * The session's real port; 0 where nobody has bound the sentinel. The other protocol's half does not count. One that
  * was exported does: whoever binds it may be a program that no shim sees.
  */
-static uint16_t real_port_of(unsigned protocol, uint16_t port) {
+static uint16_t real_port_of(const struct fp_caller *caller, unsigned protocol, uint16_t port) {
     fp_meaning meaning;
-    if (fp_guest_phase() != FP_PHASE_ACTIVE || !sentinel_of(protocol, port))
+    if (fp_guest_phase_of(caller->guest) != FP_PHASE_ACTIVE || !sentinel_of(caller, protocol, port))
         return 0;
-    uint16_t real = fp_index_find(fp_guest.handle.segment, &fp_guest.handle.session, protocol, port, &meaning);
+    uint16_t real =
+        fp_index_find(caller->guest->handle.segment, &caller->guest->handle.session, protocol, port, &meaning);
     return real != 0 && fp_state(meaning) != FP_PLEDGED ? real : 0;
 }
 
-static bool to_refuse(unsigned protocol, uint16_t port) {
-    const struct fp_settings *settings = &fp_guest.settings;
+static bool to_refuse(const struct fp_caller *caller, unsigned protocol, uint16_t port) {
+    const struct fp_settings *settings = &caller->guest->settings;
     return settings->connect == FP_CONNECT_SESSION && fp_portset_has(&settings->named[protocol], port);
 }
 
 /* `likely`: the protocol, where a sandbox won't tell it and the sentinel is one of both. */
-static int rewrite(int fd, const struct sockaddr *address, socklen_t length, unsigned likely,
-                   struct sockaddr_storage *out) {
-    if (!fp_guest.has_sentinels || fp_guest.settings.connect == FP_CONNECT_OFF || !fp_readable(address) ||
+static int rewrite(const struct fp_caller *caller, int fd, const struct sockaddr *address, socklen_t length,
+                   unsigned likely, struct sockaddr_storage *out) {
+    if (!caller->guest->has_sentinels || caller->guest->settings.connect == FP_CONNECT_OFF || !fp_readable(address) ||
         !fp_address_ok(address, length) || fp_address_family(address) == AF_UNSPEC)
         return FP_UNTOUCHED;
     /* The table before the kernel: with `all`, every port is a sentinel, and hardly any is the session's. */
     uint16_t port = fp_address_port(address);
-    const uint16_t real[FP_PROTOCOLS] = {real_port_of(FP_TCP, port), real_port_of(FP_UDP, port)};
-    const bool ours[FP_PROTOCOLS] = {real[FP_TCP] != 0 || to_refuse(FP_TCP, port),
-                                     real[FP_UDP] != 0 || to_refuse(FP_UDP, port)};
+    const uint16_t real[FP_PROTOCOLS] = {real_port_of(caller, FP_TCP, port), real_port_of(caller, FP_UDP, port)};
+    const bool ours[FP_PROTOCOLS] = {real[FP_TCP] != 0 || to_refuse(caller, FP_TCP, port),
+                                     real[FP_UDP] != 0 || to_refuse(caller, FP_UDP, port)};
     if (!ours[FP_TCP] && !ours[FP_UDP])
         return FP_UNTOUCHED;
 
-    int protocol = protocol_of(fd, fp_address_family(address));
+    int protocol = protocol_of(caller, fd, fp_address_family(address));
     if (fp_untold(protocol))
         protocol = (int)(ours[likely] ? likely : !likely);
-    if (protocol < 0 || !ours[protocol] || !fp_address_is_local(address, length))
+    if (protocol < 0 || !ours[protocol] || !fp_address_is_local(caller, address, length))
         return FP_UNTOUCHED;
     if (real[protocol] == 0)
-        return protocol == FP_UDP || unconnected(fd) ? refuse((unsigned)protocol, port) : FP_UNTOUCHED;
+        return protocol == FP_UDP || unconnected(fd) ? refuse(caller, (unsigned)protocol, port) : FP_UNTOUCHED;
     memcpy(out, address, length);
     fp_address_set_port((struct sockaddr *)out, real[protocol]);
     return 0;
 }
 
-int fp_rewrite_destination(int fd, const struct sockaddr *address, socklen_t length, struct sockaddr_storage *out) {
-    return rewrite(fd, address, length, FP_TCP, out);
+int fp_rewrite_destination(const struct fp_caller *caller, int fd, const struct sockaddr *address, socklen_t length,
+                           struct sockaddr_storage *out) {
+    return rewrite(caller, fd, address, length, FP_TCP, out);
 }
 
-int fp_rewrite_datagram(int fd, const struct sockaddr *address, socklen_t length, struct sockaddr_storage *out) {
+int fp_rewrite_datagram(const struct fp_caller *caller, int fd, const struct sockaddr *address, socklen_t length,
+                        struct sockaddr_storage *out) {
     int family;
     socklen_t room = sizeof family;
     if (!fp_readable(address) || !fp_address_ok(address, length) || fp_address_family(address) != AF_UNSPEC ||
         getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &room) != 0 || family != AF_INET)
-        return rewrite(fd, address, length, FP_UDP, out);
+        return rewrite(caller, fd, address, length, FP_UDP, out);
     struct sockaddr_storage copy;
     memcpy(&copy, address, length);
     copy.ss_family = AF_INET;
-    return rewrite(fd, (struct sockaddr *)&copy, length, FP_UDP, out);
+    return rewrite(caller, fd, (struct sockaddr *)&copy, length, FP_UDP, out);
 }

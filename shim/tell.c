@@ -38,20 +38,20 @@ static bool remember(uint64_t key) {
     return true;
 }
 
-bool fp_tell_news(unsigned protocol, uint16_t sentinel) {
-    struct freeport *handle = &fp_guest.handle;
+bool fp_tell_news(const struct fp_caller *caller, unsigned protocol, uint16_t sentinel) {
+    struct freeport *handle = &caller->guest->handle;
     fp_meaning meaning;
-    if (!fp_guest.settings.tell)
+    if (!caller->guest->settings.tell)
         return false;
     uint16_t port = fp_index_find(handle->segment, &handle->session, protocol, sentinel, &meaning);
     return port == 0 || fp_state(meaning) != FP_BOUND ||
            fp_owner_gone_quick(fp_entry_owner(handle->segment, protocol, port));
 }
 
-static void write_line(const struct fp_line *line) {
-    int saved = errno;
-    if (isatty(STDERR_FILENO)) {
-        fp_line_write(line, STDERR_FILENO, TELL_TIMEOUT_MS);
+static void write_line(const struct fp_caller *caller, const struct fp_line *line) {
+    int saved = errno, own = fp_caller_descriptor(caller, STDERR_FILENO);
+    if (isatty(own)) {
+        fp_line_write(line, own, TELL_TIMEOUT_MS);
     } else {
         int fd = open("/dev/tty", O_WRONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
         if (fd >= 0) {
@@ -59,7 +59,15 @@ static void write_line(const struct fp_line *line) {
             close(fd);
         }
     }
+    fp_caller_give_back(caller, own);
     errno = saved;
+}
+
+static bool on_terminal(const struct fp_caller *caller) {
+    int fd = fp_caller_descriptor(caller, STDERR_FILENO);
+    bool yes = isatty(fd);
+    fp_caller_give_back(caller, fd);
+    return yes;
 }
 
 /* The wildcard and loopback are "localhost": it is what people, and their cookies, know. */
@@ -82,9 +90,10 @@ static void put_host(struct fp_line *line, const struct sockaddr *address) {
     fp_line_text(line, "localhost");
 }
 
-void fp_tell_bound(unsigned protocol, uint16_t sentinel, uint16_t port, const struct sockaddr *address) {
+void fp_tell_bound(const struct fp_caller *caller, unsigned protocol, uint16_t sentinel, uint16_t port,
+                   const struct sockaddr *address) {
     struct fp_line line;
-    if (!remember(key_of(protocol, sentinel, port)) || !fp_log_begin(&line, &fp_guest.settings, FP_LOG_ERROR))
+    if (!remember(key_of(protocol, sentinel, port)) || !fp_log_begin(&line, &caller->guest->settings, FP_LOG_ERROR))
         return;
     fp_line_number(&line, sentinel);
     fp_line_text(&line, " is ");
@@ -94,20 +103,20 @@ void fp_tell_bound(unsigned protocol, uint16_t sentinel, uint16_t port, const st
     fp_line_text(&line, ":");
     fp_line_number(&line, port);
     fp_line_text(&line, protocol == FP_TCP ? " (tcp)" : " (udp)");
-    write_line(&line);
+    write_line(caller, &line);
 }
 
-void fp_tell_refused(unsigned protocol, uint16_t sentinel) {
+void fp_tell_refused(const struct fp_caller *caller, unsigned protocol, uint16_t sentinel) {
     static atomic_bool said;
     struct fp_line line;
-    if (!isatty(STDERR_FILENO) || atomic_exchange(&said, true) ||
-        !fp_log_begin(&line, &fp_guest.settings, FP_LOG_ERROR))
+    if (!on_terminal(caller) || atomic_exchange(&said, true) ||
+        !fp_log_begin(&line, &caller->guest->settings, FP_LOG_ERROR))
         return;
     fp_line_text(&line, protocol == FP_TCP ? "tcp " : "udp ");
     fp_line_number(&line, sentinel);
     fp_line_text(&line, " is refused: no server of session ");
-    fp_line_value(&line, fp_guest.settings.session);
+    fp_line_value(&line, caller->guest->settings.session);
     fp_line_text(&line, " has bound it (freeport list --all); FREEPORT_CONNECT=fallthrough lets clients reach the "
                         "host's own");
-    write_line(&line);
+    write_line(caller, &line);
 }

@@ -7,8 +7,8 @@ int fp_hook_accept(const struct fp_real *real, int fd, struct sockaddr *address,
         return real->accept(fd, address, length);
     socklen_t room = fp_hook_room(address, length);
     int accepted = real->accept(fd, address, length);
-    if (accepted >= 0 && room != 0 && fp_guest_may_rename(address, room, *length))
-        fp_rewrite_peer_name(accepted, address, room, *length);
+    if (accepted >= 0 && room != 0 && fp_guest_may_rename(&fp_guest, address, room, *length))
+        fp_rewrite_peer_name(&fp_own_caller, accepted, address, room, *length);
     return accepted;
 }
 
@@ -21,8 +21,8 @@ int fp_hook_accept4(const struct fp_real *real, int fd, struct sockaddr *address
         return real->accept4(fd, address, length, flags);
     socklen_t room = fp_hook_room(address, length);
     int accepted = real->accept4(fd, address, length, flags);
-    if (accepted >= 0 && room != 0 && fp_guest_may_rename(address, room, *length))
-        fp_rewrite_peer_name(accepted, address, room, *length);
+    if (accepted >= 0 && room != 0 && fp_guest_may_rename(&fp_guest, address, room, *length))
+        fp_rewrite_peer_name(&fp_own_caller, accepted, address, room, *length);
     return accepted;
 }
 

@@ -8,7 +8,7 @@ int fp_hook_bind(const struct fp_real *real, int fd, const struct sockaddr *addr
     if (!fp_hook_awake())
         return real->bind(fd, address, length);
     int saved = errno;
-    int error = fp_rewrite_bind(real->bind, fd, address, length);
+    int error = fp_rewrite_bind(&fp_own_caller, real->bind, fd, address, length);
     if (error != FP_UNTOUCHED)
         return fp_hook_result(error, saved);
     errno = saved;

@@ -3,11 +3,11 @@
 #include "rewrite.h"
 
 int fp_hook_connect(const struct fp_real *real, int fd, const struct sockaddr *address, socklen_t length) {
-    if (!fp_hook_awake() || !fp_guest_may_redirect(address, length))
+    if (!fp_hook_awake() || !fp_guest_may_redirect(&fp_guest, address, length))
         return real->connect(fd, address, length);
     int saved = errno;
     struct sockaddr_storage instead;
-    int error = fp_rewrite_destination(fd, address, length, &instead);
+    int error = fp_rewrite_destination(&fp_own_caller, fd, address, length, &instead);
     if (error < 0)
         return fp_hook_result(error, saved);
     errno = saved;

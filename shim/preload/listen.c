@@ -8,7 +8,7 @@ int fp_hook_listen(const struct fp_real *real, int fd, int backlog) {
     if (!fp_hook_awake())
         return real->listen(fd, backlog);
     int saved = errno;
-    int error = fp_rewrite_listen(real->bind, fd);
+    int error = fp_rewrite_listen(&fp_own_caller, real->bind, fd);
     if (error != FP_UNTOUCHED)
         return fp_hook_result(error, saved);
     errno = saved;

@@ -7,8 +7,8 @@ int fp_hook_getsockname(const struct fp_real *real, int fd, struct sockaddr *add
         return real->getsockname(fd, address, length);
     socklen_t room = fp_hook_room(address, length);
     int result = real->getsockname(fd, address, length);
-    if (result == 0 && room != 0 && fp_guest_may_rename(address, room, *length))
-        fp_rewrite_own_name(fd, address, room, *length);
+    if (result == 0 && room != 0 && fp_guest_may_rename(&fp_guest, address, room, *length))
+        fp_rewrite_own_name(&fp_own_caller, fd, address, room, *length);
     return result;
 }
 
@@ -21,8 +21,8 @@ int fp_hook_getpeername(const struct fp_real *real, int fd, struct sockaddr *add
         return real->getpeername(fd, address, length);
     socklen_t room = fp_hook_room(address, length);
     int result = real->getpeername(fd, address, length);
-    if (result == 0 && room != 0 && fp_guest_may_rename(address, room, *length))
-        fp_rewrite_peer_name(fd, address, room, *length);
+    if (result == 0 && room != 0 && fp_guest_may_rename(&fp_guest, address, room, *length))
+        fp_rewrite_peer_name(&fp_own_caller, fd, address, room, *length);
     return result;
 }
 

@@ -8,8 +8,8 @@ ssize_t fp_hook_recvfrom(const struct fp_real *real, int fd, void *data, size_t 
         return real->recvfrom(fd, data, size, flags, from, length);
     socklen_t room = fp_hook_room(from, length);
     ssize_t got = real->recvfrom(fd, data, size, flags, from, length);
-    if (got >= 0 && room != 0 && fp_guest_may_rename(from, room, *length))
-        fp_rewrite_peer_name(fd, from, room, *length);
+    if (got >= 0 && room != 0 && fp_guest_may_rename(&fp_guest, from, room, *length))
+        fp_rewrite_peer_name(&fp_own_caller, fd, from, room, *length);
     return got;
 }
 
@@ -28,8 +28,8 @@ FP_EXPORT ssize_t __recvfrom_chk(int fd, void *restrict data, size_t size, size_
         return fp_real.recvfrom_chk(fd, data, size, room_for_data, flags, from, length);
     socklen_t room = fp_hook_room(from, length);
     ssize_t got = fp_real.recvfrom_chk(fd, data, size, room_for_data, flags, from, length);
-    if (got >= 0 && room != 0 && fp_guest_may_rename(from, room, *length))
-        fp_rewrite_peer_name(fd, from, room, *length);
+    if (got >= 0 && room != 0 && fp_guest_may_rename(&fp_guest, from, room, *length))
+        fp_rewrite_peer_name(&fp_own_caller, fd, from, room, *length);
     return got;
 }
 
@@ -38,8 +38,8 @@ ssize_t fp_hook_recvmsg(const struct fp_real *real, int fd, struct msghdr *messa
         return real->recvmsg(fd, message, flags);
     socklen_t room = message->msg_namelen;
     ssize_t got = real->recvmsg(fd, message, flags);
-    if (got >= 0 && fp_guest_may_rename(message->msg_name, room, message->msg_namelen))
-        fp_rewrite_peer_name(fd, message->msg_name, room, message->msg_namelen);
+    if (got >= 0 && fp_guest_may_rename(&fp_guest, message->msg_name, room, message->msg_namelen))
+        fp_rewrite_peer_name(&fp_own_caller, fd, message->msg_name, room, message->msg_namelen);
     return got;
 }
 
@@ -65,8 +65,8 @@ int fp_hook_recvmmsg(const struct fp_real *real, int fd, struct mmsghdr *message
     int got = real->recvmmsg(fd, messages, count, flags, timeout);
     for (int i = 0; i < got && (unsigned)i < count; i++) {
         struct msghdr *message = &messages[i].msg_hdr;
-        if (rooms[i] != 0 && fp_guest_may_rename(message->msg_name, rooms[i], message->msg_namelen))
-            fp_rewrite_peer_name(fd, message->msg_name, rooms[i], message->msg_namelen);
+        if (rooms[i] != 0 && fp_guest_may_rename(&fp_guest, message->msg_name, rooms[i], message->msg_namelen))
+            fp_rewrite_peer_name(&fp_own_caller, fd, message->msg_name, rooms[i], message->msg_namelen);
     }
     return got;
 }

@@ -6,11 +6,11 @@
 
 ssize_t fp_hook_sendto(const struct fp_real *real, int fd, const void *data, size_t size, int flags,
                        const struct sockaddr *to, socklen_t length) {
-    if (!fp_hook_awake() || !fp_guest_may_redirect(to, length))
+    if (!fp_hook_awake() || !fp_guest_may_redirect(&fp_guest, to, length))
         return real->sendto(fd, data, size, flags, to, length);
     int saved = errno;
     struct sockaddr_storage instead;
-    int error = fp_rewrite_datagram(fd, to, length, &instead);
+    int error = fp_rewrite_datagram(&fp_own_caller, fd, to, length, &instead);
     if (error < 0)
         return fp_hook_result(error, saved);
     errno = saved;
@@ -22,15 +22,16 @@ FP_EXPORT ssize_t sendto(int fd, const void *data, size_t size, int flags, const
     return fp_hook_sendto(&fp_real, fd, data, size, flags, to, length);
 }
 
-/* A copy of a message that goes elsewhere; the caller's own is not ours to change. As fp_rewrite_destination(). */
+/* A copy of a message that goes elsewhere; the caller's own is not ours to change. As
+ * fp_rewrite_destination(&fp_own_caller, ). */
 static int redirect(int fd, const struct msghdr *message, struct msghdr *copy, struct sockaddr_storage *instead) {
     /* A name that is too long the kernel cuts here, and only here; one of a negative length it refuses. */
     socklen_t length = message->msg_namelen;
     if (length > sizeof *instead && length <= INT_MAX)
         length = sizeof *instead;
-    if (!fp_guest_may_redirect(message->msg_name, length))
+    if (!fp_guest_may_redirect(&fp_guest, message->msg_name, length))
         return FP_UNTOUCHED;
-    int error = fp_rewrite_datagram(fd, message->msg_name, length, instead);
+    int error = fp_rewrite_datagram(&fp_own_caller, fd, message->msg_name, length, instead);
     if (error == 0) {
         *copy = *message;
         copy->msg_name = instead;

@@ -54,11 +54,11 @@ RANGE="FROM-TO or PORT, several with commas, 1 to 65535, 1023 characters at most
 
 @test "every key is a variable in lower case" {
     config '[web]' 'tcp = 30000-30010' 'udp=30020' 'sentinels = 80,443/tcp' 'session = s1' \
-        "report = $BATS_TEST_TMPDIR/file" 'report_format = json' 'sockname = real' 'connect = off' 'follow = no' 'timeout = 100' \
+        "report = $BATS_TEST_TMPDIR/file" 'report_format = json' 'sockname = real' 'connect = off' 'via = preload' 'follow = no' 'timeout = 100' \
         "segment = $TEST_SEGMENT-web" 'segment_mode = 0660' 'log = quiet' 'lenient = 1'
     run -0 freeport run --config "$CONFIG" --name web sh -c 'env | grep ^FREEPORT_ | LC_ALL=C sort'
     for line in TCP=30000-30010 UDP=30020 SENTINELS=80,443/tcp SESSION=s1 REPORT="$BATS_TEST_TMPDIR/file" \
-        REPORT_FORMAT=json SOCKNAME=real CONNECT=off FOLLOW=no TIMEOUT=100 SEGMENT_MODE=0660 LOG=quiet LENIENT=1 NAME=web; do
+        REPORT_FORMAT=json SOCKNAME=real CONNECT=off VIA=preload FOLLOW=no TIMEOUT=100 SEGMENT_MODE=0660 LOG=quiet LENIENT=1 NAME=web; do
         assert_line "FREEPORT_$line"
     done
     assert_line "FREEPORT_SEGMENT=$TEST_SEGMENT" # the environment's
@@ -131,7 +131,7 @@ RANGE="FROM-TO or PORT, several with commas, 1 to 65535, 1023 characters at most
 @test "a key that there is not, or twice, is told with file and line" {
     config '[web]' 'port = 80' '[default]' 'tcp = 1'
     refused "freeport: $CONFIG:2: 'port': expected one of tcp, udp, sentinels, session, report, report_fd, \
-report_format, sockname, connect, timeout, follow, segment, segment_mode, log, lenient"
+report_format, sockname, connect, via, timeout, follow, segment, segment_mode, log, lenient"
     config '[default]' 'tcp = 1' 'tcp = 2'
     refused "freeport: $CONFIG:3: 'tcp': expected it once in a section; it is in line 2 too"
     config '[default]' 'name = web'

@@ -1,7 +1,7 @@
 # shellcheck shell=bats disable=SC2016,SC2030,SC2031
 # SPDX-License-Identifier: MIT
-# A look at the program before it is started: where the shim can't work, one line says so and what to do, and the
-# program runs all the same.
+# A look at the program before it is started: where the shim can't work, and nothing else is to reach it, one line says
+# so and what to do, and the program runs all the same.
 
 load helper
 load cli
@@ -11,13 +11,13 @@ STATIC="a static program, into which nothing can be loaded; $ANOTHER_WAY"
 GO="a Go program, which calls the kernel itself and not libc; $ANOTHER_WAY"
 
 # told PROGRAM ARGUMENT...: what freeport run says before it starts the program.
-told() { freeport run "$@" 2>&1 >/dev/null </dev/null | grep '^freeport: .*not covered'; }
+told() { freeport run --via preload "$@" 2>&1 >/dev/null </dev/null | grep '^freeport: .*not covered'; }
 
 # looked PROGRAM: the same of freeport doctor, which does not start it.
 looked() { freeport doctor "$1" | sed -n 's/^mend  program *//p'; }
 
 @test "a static program" {
-    run -0 freeport run "$FREEPORT_PROGRAMS/fpsock_static" tcp4 bind 127.0.0.1 0
+    run -0 freeport run --via preload "$FREEPORT_PROGRAMS/fpsock_static" tcp4 bind 127.0.0.1 0
     assert_line --index 0 "freeport: $FREEPORT_PROGRAMS/fpsock_static: not covered: $STATIC"
     assert_line --index 1 ok
     assert_equal "${#lines[@]}" 2
@@ -118,7 +118,7 @@ becomes, or run a copy, which has no such rights"
 }
 
 @test "with --export, what is left to do is to use it; where that does not help, it is not advised" {
-    run -0 freeport run --export PORT=8080,OTHER=8081 "$FREEPORT_PROGRAMS/fpsock_static"
+    run -0 freeport run --via preload --export PORT=8080,OTHER=8081 "$FREEPORT_PROGRAMS/fpsock_static"
     assert_output "freeport: $FREEPORT_PROGRAMS/fpsock_static: not covered: a static program, into which nothing can be \
 loaded; let it bind the port that --export has set: PORT=8080,OTHER=8081"
     ((UID == 0)) || skip "only root makes files for others"

@@ -94,6 +94,7 @@ bind_zero() {
     assert_equal "$(shows FREEPORT_REPORT_FORMAT --report-format json)" json
     assert_equal "$(shows FREEPORT_SOCKNAME --sockname real)" real
     assert_equal "$(shows FREEPORT_CONNECT --connect fallthrough)" fallthrough
+    assert_equal "$(shows FREEPORT_VIA --via preload)" preload
     assert_equal "$(shows FREEPORT_FOLLOW --follow no)" no
     assert_equal "$(shows FREEPORT_TIMEOUT --timeout 100)" 100
     assert_equal "$(shows FREEPORT_SEGMENT --segment "$TEST_SEGMENT-other")" "$TEST_SEGMENT-other"
@@ -106,7 +107,7 @@ bind_zero() {
     run -0 freeport run --help
     assert_equal "$(grep -E '^  (-.|  ), --|^  --' <<<"$output" | cut -c1-24 | grep -o -- '--[a-z-]*' | sort | paste -sd' ')" \
         "--audit --config --connect --export --follow --lenient --log --name --quiet --report --report-fd --report-format --segment \
---segment-mode --sentinels --session --sockname --tcp --timeout --udp"
+--segment-mode --sentinels --session --sockname --tcp --timeout --udp --via"
 }
 
 @test "an option replaces an inherited variable; the others stay" {
@@ -304,10 +305,10 @@ not . or .."
     run -143 freeport run sh -c 'kill -TERM $$'
 }
 
-@test "the command takes the place of freeport" {
+@test "with --via preload, the command takes the place of freeport" {
     background exec env ASAN_OPTIONS=detect_leaks=0 \
         ${FREEPORT_SANITIZER_RUNTIME:+LD_PRELOAD="$FREEPORT_SANITIZER_RUNTIME"} \
-        "$FREEPORT_CLI" run sh -c 'echo $$; exec sleep 60'
+        "$FREEPORT_CLI" run --via preload sh -c 'echo $$; exec sleep 60'
     wait_lines "$BATS_TEST_TMPDIR/exec.log" 1
     assert_equal "$(cat "$BATS_TEST_TMPDIR/exec.log")" "$BACKGROUND_PID"
 }

@@ -193,6 +193,7 @@ subsection() {
             report_format) echo json ;;
             sockname) echo real ;;
             connect) echo off ;;
+            via) echo preload ;;
             follow) echo no ;;
             log) echo info ;;
             segment) echo /freeport-of-a-test ;;

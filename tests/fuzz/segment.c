@@ -279,7 +279,7 @@ static void call_something(struct freeport *handle, int fd) {
         break;
     case 4:
         /* The shim's, for a port that is bound. */
-        fp_note_explicit(handle, protocol, port, (struct sockaddr *)&address);
+        fp_note_explicit(handle, 0, protocol, port, (struct sockaddr *)&address);
         break;
     case 5:
         freeport_each(handle, visit, NULL);

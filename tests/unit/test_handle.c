@@ -252,7 +252,7 @@ static void each_visits_every_assignment_tcp_first_in_the_order_of_ports(void **
     int sentinel = bind_fresh(fp, SOCK_STREAM, 8080, NULL), plain = bind_fresh(fp, SOCK_STREAM, 0, NULL);
     assert_true(sentinel >= 0 && plain >= 0);
     struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
-    fp_note_explicit(fp, FP_TCP_INDEX, 30009, (struct sockaddr *)&six);
+    fp_note_explicit(fp, 0, FP_TCP_INDEX, 30009, (struct sockaddr *)&six);
 
     assert_int_equal(freeport_each(fp, visit, &visits), 0);
     assert_int_equal(visits.count, 6);

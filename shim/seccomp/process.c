@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+#include "process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL
+#endif
+
+enum { KEPT = 256, STATUS_BYTES = 512 };
+
+static struct fp_process kept[KEPT];
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static int open_pidfd(pid_t pid, unsigned flags) {
+    return (int)syscall(SYS_pidfd_open, pid, flags);
+}
+
+int fp_process_descriptor(const struct fp_process *process, int number) {
+    int fd = (int)syscall(SYS_pidfd_getfd, process->pidfd, number, 0);
+    return fd >= 0 ? fd : -errno;
+}
+
+/* The process of a thread, as /proc tells; 0 where it has ended. */
+static pid_t process_of(pid_t thread) {
+    char path[32], text[STATUS_BYTES];
+    snprintf(path, sizeof path, "/proc/%d/status", (int)thread);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    if (length <= 0)
+        return 0;
+    text[length] = 0;
+    const char *line = strstr(text, "\nTgid:");
+    return line ? (pid_t)strtol(line + strlen("\nTgid:"), NULL, 10) : 0;
+}
+
+static bool look_up(struct fp_process *process, pid_t thread) {
+    *process = (struct fp_process){.thread = thread, .pid = process_of(thread), .pidfd = -1};
+    if (process->pid == 0) {
+        errno = ESRCH;
+        return false;
+    }
+    if (thread != process->pid)
+        process->pidfd = open_pidfd(thread, PIDFD_THREAD);
+    if (process->pidfd < 0) {
+        process->pidfd = open_pidfd(process->pid, 0);
+        process->whole = thread != process->pid;
+    }
+    process->owner = process->pidfd >= 0 ? fp_owner_of(process->pid) : 0;
+    return process->pidfd >= 0;
+}
+
+/* A thread's descriptor tells by itself when the thread has ended; a process's says nothing of the thread. */
+static bool still(const struct fp_process *process) {
+    return !process->whole || syscall(SYS_tgkill, process->pid, process->thread, 0) == 0;
+}
+
+static void drop(struct fp_process *process) {
+    if (process->pidfd >= 0 && process->thread != 0)
+        close(process->pidfd);
+    process->thread = 0;
+    process->pidfd = -1;
+}
+
+/* Where its place is another's that is in use, it is kept for this call alone. */
+static struct fp_process *get_unkept(pid_t thread) {
+    struct fp_process *process = calloc(1, sizeof *process);
+    if (process && !look_up(process, thread)) {
+        int error = errno;
+        free(process);
+        errno = error;
+        return NULL;
+    }
+    if (process)
+        process->used = 1;
+    return process;
+}
+
+struct fp_process *fp_process_get(pid_t thread) {
+    struct fp_process *process = &kept[(unsigned)thread % KEPT];
+    pthread_mutex_lock(&lock);
+    bool same = process->thread == thread && still(process), found = same;
+    if (!same && process->used == 0) {
+        drop(process);
+        found = look_up(process, thread);
+        if (!found)
+            process->thread = 0;
+        process->kept = true;
+    }
+    if (found)
+        process->used++;
+    bool busy = !found && process->used != 0;
+    int error = errno;
+    pthread_mutex_unlock(&lock);
+    if (busy)
+        return get_unkept(thread);
+    errno = error;
+    return found ? process : NULL;
+}
+
+void fp_process_put(struct fp_process *process) {
+    if (!process->kept) {
+        drop(process);
+        free(process);
+        return;
+    }
+    pthread_mutex_lock(&lock);
+    process->used--;
+    pthread_mutex_unlock(&lock);
+}
+
+void fp_process_forget(struct fp_process *process) {
+    if (!process->kept)
+        return;
+    pthread_mutex_lock(&lock);
+    if (process->used == 1)
+        drop(process);
+    pthread_mutex_unlock(&lock);
+}
+
+void fp_process_trim(void) {
+    pthread_mutex_lock(&lock);
+    for (unsigned i = 0; i < KEPT; i++)
+        if (kept[i].thread != 0 && kept[i].used == 0)
+            drop(&kept[i]);
+    pthread_mutex_unlock(&lock);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The threads and processes that the supervisor serves: a descriptor (pidfd) for each, and who it is in the table. A
+ * bounded number of them is kept. A descriptor never stands for another process that got the same id: of one that has
+ * ended, the kernel says ESRCH, and it is looked up anew.
+ */
+#ifndef FREEPORT_SHIM_SECCOMP_PROCESS_H
+#define FREEPORT_SHIM_SECCOMP_PROCESS_H
+
+#include "owner.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct fp_process {
+    pid_t thread; /* 0: none */
+    pid_t pid;    /* the process that the thread is of */
+    int pidfd;
+    fp_owner owner;
+    bool whole;    /* pidfd is the process's, not the thread's: the kernel knows no other (before 6.9) */
+    bool kept;     /* in the table of those that are kept */
+    unsigned used; /* by how many calls at the moment */
+};
+
+/* Looks a thread up; NULL where it has ended, or, with errno EMFILE or ENFILE, where no descriptor is left. */
+struct fp_process *fp_process_get(pid_t thread);
+void fp_process_put(struct fp_process *process);
+
+/* What fp_process_get() keeps of a thread is out of date. */
+void fp_process_forget(struct fp_process *process);
+
+/*
+ * A descriptor of the program's as one of the supervisor's own, to be closed; or a negative errno: -EBADF, -ESRCH,
+ * -EPERM, -EMFILE, -ENFILE.
+ */
+int fp_process_descriptor(const struct fp_process *process, int number);
+
+/* Closes the descriptors of all that no call uses at the moment. */
+void fp_process_trim(void);
+
+#endif

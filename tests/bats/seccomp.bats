@@ -1,0 +1,71 @@
+# shellcheck shell=bats disable=SC2016,SC2030,SC2031
+# SPDX-License-Identifier: MIT
+# Programs that never call libc, under the filter: a static program gets its ports as any other, whoever starts it, and
+# what stands between it and its caller is not to be seen.
+
+load helper
+load cli
+
+setup() {
+    freeport_setup
+    STATIC=$FREEPORT_PROGRAMS/fpsock_static
+    FREEPORT_TCP=$(own_range)
+    configure FREEPORT_TCP="$FREEPORT_TCP" FREEPORT_UDP="$FREEPORT_TCP" FREEPORT_SENTINELS=8080
+}
+
+# runs OPTION... -- COMMAND...: in a session of its own, reported to the file `report`.
+runs() { timeout --kill-after=5 "$PATIENCE" "$FREEPORT_CLI" run --report "$(report_of it)" "$@" 3>&-; }
+
+@test "a static program: any port, a sentinel, and a listen without a bind" {
+    run -0 runs -- "$STATIC" tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 8080 name udp4 bind 127.0.0.1 8080 name \
+        tcp4 listen
+    first=${FREEPORT_TCP%-*}
+    got ok "127.0.0.1 $first" ok "127.0.0.1 8080" ok "127.0.0.1 8080" ok
+    run -0 wait_report "$(report_of it)" 4
+    assert_equal "$(reported_port "$(report_of it)" tcp 8080)" "$(reported_port "$(report_of it)" udp 8080)"
+    assert_equal "$(reported_ports "$(report_of it)" tcp 0 | wc -w)" 2
+}
+
+@test "whoever starts it: a shell, env -i, and with --via seccomp what is below the filter" {
+    run -0 runs -- sh -c '"$0" tcp4 bind 127.0.0.1 8080 name; env -i "$0" tcp4 bind 127.0.0.1 8080 name' "$STATIC"
+    got ok "127.0.0.1 8080" ok "127.0.0.1 8080"
+    run -0 runs --via seccomp -- sh -c '"$0" tcp4 bind 127.0.0.1 8080 name' "$STATIC"
+    got ok "127.0.0.1 8080"
+    assert_equal "$(awk '$2 == 8080' "$(report_of it)" | wc -l)" 3
+}
+
+@test "two sessions at once have their own, and a dynamic client reaches the static server of its own" {
+    for session in red blue; do
+        background "$session" "$FREEPORT_CLI" run --session "$session" --report "$(report_of "$session")" -- \
+            "$STATIC" tcp4 bind 127.0.0.1 8080 listen stay
+        is_there "$session"
+        run -0 runs --session "$session" -- python3 -c 'import socket
+s = socket.create_connection(("localhost", 8080)); print(s.getpeername()[1])'
+        assert_output 8080
+    done
+    refute [ "$(reported_port "$(report_of red)" tcp 8080)" = "$(reported_port "$(report_of blue)" tcp 8080)" ]
+    run -0 freeport list -rn -o SENTINEL,SESSION,COMMAND,STATE
+    assert_line "8080 red fpsock_static bound"
+    assert_line "8080 blue fpsock_static bound"
+}
+
+@test "exit status and signals are the command's, and nothing stays behind" {
+    run -42 runs -- sh -c 'exit 42'
+    run -9 runs -- sh -c 'trap "exit 9" TERM; kill -TERM $$; sleep 5'
+    run -127 runs -- "$BATS_TEST_TMPDIR/none"
+    run -137 runs --via seccomp -- sh -c 'kill -KILL $$'
+    # A signal to freeport reaches the command, and its end is freeport's.
+    background it "$FREEPORT_CLI" run -- sh -c 'trap "exit 17" USR1; echo ready; while :; do sleep 0.1; done'
+    wait_lines "$BATS_TEST_TMPDIR/it.log" 1
+    kill -USR1 "$BACKGROUND_PID"
+    wait "$BACKGROUND_PID" || assert_equal "$?" 17
+}
+
+@test "a daemon is served after freeport run has ended, and its supervisor ends with it" {
+    cd "$BATS_TEST_TMPDIR"
+    run -0 runs -- sh -c 'setsid sh -c "until [ -e go ]; do sleep 0.05; done; $0 tcp4 bind 127.0.0.1 8080 name >out 2>&1; touch done" >/dev/null 2>&1 </dev/null & exit 0' "$STATIC"
+    touch go
+    wait_for "$PATIENCE" [ -e done ]
+    assert_equal "$(cat out)" "$(printf 'ok\n127.0.0.1 8080')"
+    wait_for "$PATIENCE" nobody_is_left
+}
