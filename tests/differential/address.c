@@ -196,25 +196,20 @@ void name_prepare(const struct step *step, struct name *name) {
     name->length_at = step->named && step->room != NO_ROOM ? &name->length : NULL;
 }
 
-void name_say(const struct name *name, enum kind kind) {
+void name_say(const struct name *name, enum kind kind, bool done) {
     size_t most = name->room < sizeof name->bytes ? name->room : sizeof name->bytes;
-    size_t written = name->length < most ? name->length : most;
     if (!name->at)
         return;
     if ((int)name->room < (int)sizeof(struct sockaddr_storage))
         say(" room %d", (int)name->room);
-    if (name->length != name->room) {
+    size_t written = name->length < most ? name->length : most;
+    if (!done) /* nothing should be written then */
+        for (written = most; written > 0 && name->bytes[written - 1] == PATTERN;)
+            written--;
+    if (done || written > 0 || name->length != name->room) {
         say(" ");
         name_say_address(name->at, (socklen_t)written, kind);
         say("/%d", (int)name->length);
-    } else {
-        written = 0;
-        while (written < most && name->bytes[written] != PATTERN)
-            written++;
-        if (written > 0) {
-            say(" ");
-            name_say_address(name->at, (socklen_t)written, kind);
-        }
     }
     for (size_t i = most; i < sizeof name->bytes; i++)
         if (name->bytes[i] != PATTERN) {

@@ -8,6 +8,7 @@
 #include "world.h"
 
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { REPEATS = 3, MOST_KINDS = 256, NO_NETWORK = 77 };
+enum { REPEATS = 3, MPTCP_REPEATS = 12, MOST_KINDS = 256, NO_NETWORK = 77 };
 
 struct tally {
     unsigned long sequences, calls, differences, unstable, intended;
@@ -32,6 +33,7 @@ struct job {
     double seconds; /* instead of a count */
     const char *calls;
     bool verbose;
+    unsigned long plays;
     struct tally tally;
 };
 
@@ -45,7 +47,8 @@ static const char usage[] =
     "  --sentinels LIST  FREEPORT_SENTINELS\n"
     "  --under COMMAND   what starts the player under freeport, in words; for example \"freeport run --\"\n"
     "  --calls LIST      these calls of the first seed alone; the output of both sides is printed\n"
-    "  --verbose         also the differences of a kind that was printed already, and the intended ones\n";
+    "  --verbose         also the differences of a kind that was printed already, and the intended ones\n"
+    "  --reasons         prints what differs on purpose, and plays nothing\n";
 
 static double now(void) {
     struct timespec time;
@@ -64,8 +67,10 @@ static struct pair play(struct job *job, uint64_t seed, const char *chosen) {
         perror("the segment can't be renewed");
         exit(2);
     }
-    side_start(&job->kernel, seed, chosen);
-    side_start(&job->freeport, seed, chosen);
+    /* In turns: what is a matter of which side was first does not hold then. */
+    bool turn = job->plays++ % 2;
+    side_start(turn ? &job->freeport : &job->kernel, seed, chosen);
+    side_start(turn ? &job->kernel : &job->freeport, seed, chosen);
     pair.kernel = side_finish(&job->kernel);
     pair.freeport = side_finish(&job->freeport);
     return pair;
@@ -96,10 +101,10 @@ static bool first_difference(const struct pair *pair, struct difference *differe
         kernel += length + 1;
         freeport += length + 1;
     }
-    difference->kernel = pair->kernel;
+    difference->played = pair->kernel;
     difference->index = (unsigned)strtoul(*kernel ? kernel : freeport, NULL, 10);
-    copy_line(difference->before, sizeof difference->before, kernel);
-    copy_line(difference->after, sizeof difference->after, freeport);
+    copy_line(difference->kernel, sizeof difference->kernel, kernel);
+    copy_line(difference->freeport, sizeof difference->freeport, freeport);
     return true;
 }
 
@@ -128,14 +133,14 @@ static void copy_result(char *to, size_t room, const char *text) {
 static void kind_text(const struct difference *difference, char *text, size_t room) {
     char kernel[32], freeport[32];
     const struct step *step = &difference->sequence->steps[difference->index % MOST_STEPS];
-    copy_result(kernel, sizeof kernel, difference->before);
-    copy_result(freeport, sizeof freeport, difference->after);
+    copy_result(kernel, sizeof kernel, difference->kernel);
+    copy_result(freeport, sizeof freeport, difference->freeport);
     snprintf(text, room, "%s of %s: %s, %s under freeport", sequence_operation_names[step->op],
              sequence_kind_names[step->kind], kernel, freeport);
 }
 
 static bool differs(struct job *job, const struct sequence *sequence, uint64_t seed, const struct choice *choice) {
-    struct difference difference = {.sequence = sequence};
+    struct difference difference = {.sequence = sequence, .connect = job->freeport.connect};
     struct pair pair = play(job, seed, choice_text(choice));
     bool yes = first_difference(&pair, &difference) && !intended_reason(&difference);
     drop(pair);
@@ -193,13 +198,21 @@ static bool count_kind(struct tally *tally, bool reason, const char *text) {
     return false;
 }
 
+/* MPTCP closes and acknowledges by a worker of the kernel's, in its own time. */
+static unsigned repeats(const struct sequence *sequence) {
+    for (unsigned i = 0; i < sequence->count; i++)
+        if (sequence->steps[i].kind == KIND_MPTCP4 || sequence->steps[i].kind == KIND_MPTCP6)
+            return MPTCP_REPEATS;
+    return REPEATS;
+}
+
 /* The same difference, each of three times; what varies by itself says nothing. */
 static bool holds(struct job *job, uint64_t seed, const struct difference *first) {
-    for (unsigned i = 0; i < REPEATS; i++) {
-        struct difference again = {.sequence = first->sequence};
+    for (unsigned i = repeats(first->sequence); i > 0; i--) {
+        struct difference again = {.sequence = first->sequence, .connect = job->freeport.connect};
         struct pair pair = play(job, seed, "all");
-        bool same = first_difference(&pair, &again) && strcmp(again.before, first->before) == 0 &&
-                    strcmp(again.after, first->after) == 0;
+        bool same = first_difference(&pair, &again) && strcmp(again.kernel, first->kernel) == 0 &&
+                    strcmp(again.freeport, first->freeport) == 0;
         drop(pair);
         if (!same)
             return false;
@@ -233,7 +246,7 @@ static void judge(struct job *job, const struct sequence *sequence, uint64_t see
     if (!holds(job, seed, difference)) {
         tally->unstable++;
         if (job->verbose)
-            printf("unstable: --seed %llu: %s\n", (unsigned long long)seed, difference->before);
+            printf("unstable: --seed %llu: %s\n", (unsigned long long)seed, difference->kernel);
         return;
     }
     if (reason) {
@@ -251,7 +264,7 @@ static void judge(struct job *job, const struct sequence *sequence, uint64_t see
 
 static void play_seed(struct job *job, uint64_t seed) {
     static struct sequence sequence;
-    struct difference difference = {.sequence = &sequence};
+    struct difference difference = {.sequence = &sequence, .connect = job->freeport.connect};
     sequence_make(&sequence, seed);
     struct pair pair = play(job, seed, "all");
     job->tally.sequences++;
@@ -303,12 +316,19 @@ static void bad_usage(const char *what) {
 
 static void read_options(struct job *job, int argc, char **argv) {
     static const struct option options[] = {
-        {"player", required_argument, NULL, 'p'}, {"shim", required_argument, NULL, 's'},
-        {"under", required_argument, NULL, 'u'},  {"seed", required_argument, NULL, 'e'},
-        {"count", required_argument, NULL, 'n'},  {"seconds", required_argument, NULL, 't'},
-        {"hours", required_argument, NULL, 'h'},  {"connect", required_argument, NULL, 'c'},
-        {"calls", required_argument, NULL, 'l'},  {"sentinels", required_argument, NULL, 'S'},
-        {"verbose", no_argument, NULL, 'v'},      {NULL, 0, NULL, 0},
+        {"player", required_argument, NULL, 'p'},
+        {"shim", required_argument, NULL, 's'},
+        {"under", required_argument, NULL, 'u'},
+        {"seed", required_argument, NULL, 'e'},
+        {"count", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 't'},
+        {"hours", required_argument, NULL, 'h'},
+        {"connect", required_argument, NULL, 'c'},
+        {"calls", required_argument, NULL, 'l'},
+        {"sentinels", required_argument, NULL, 'S'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"reasons", no_argument, NULL, 'r'},
+        {NULL, 0, NULL, 0},
     };
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
         switch (option) {
@@ -342,6 +362,9 @@ static void read_options(struct job *job, int argc, char **argv) {
         case 'l':
             job->calls = optarg;
             break;
+        case 'r':
+            intended_print();
+            exit(0);
         case 'v':
             job->verbose = true;
             break;
@@ -354,6 +377,11 @@ static void read_options(struct job *job, int argc, char **argv) {
         bad_usage("--player: expected the program that plays");
     if (!job->freeport.shim == !job->freeport.under[0])
         bad_usage("expected --shim or --under");
+}
+
+static void end(int signal_number) {
+    segment_remove();
+    _exit(128 + signal_number);
 }
 
 static void clear_environment(void) {
@@ -378,6 +406,8 @@ int main(int argc, char **argv) {
     clear_environment();
     snprintf(segment, sizeof segment, "/freeport-differential-%ld", (long)getpid());
     job.freeport.segment = segment;
+    job.kernel.serves = true;
+    job.freeport.serves = job.freeport.shim != NULL;
     if (!side_open(&job.kernel) || !side_open(&job.freeport))
         return 2;
     side_start(&job.kernel, 0, "none");
@@ -392,7 +422,11 @@ int main(int argc, char **argv) {
         fprintf(stderr, "differential: no player under freeport with a segment of its own\n");
         return 2;
     }
+    signal(SIGINT, end);
+    signal(SIGTERM, end);
     int result = run(&job);
+    side_close(&job.kernel);
+    side_close(&job.freeport);
     segment_remove();
     return result;
 }

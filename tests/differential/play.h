@@ -55,8 +55,8 @@ struct name {
 };
 
 void name_prepare(const struct step *step, struct name *name);
-/* What was written there, and whether it is more than there is room for. */
-void name_say(const struct name *name, enum kind kind);
+/* What was written there, and whether it is more than there is room for. `done`: the call succeeded. */
+void name_say(const struct name *name, enum kind kind, bool done);
 void name_say_address(const struct sockaddr *address, socklen_t written, enum kind kind);
 
 #endif

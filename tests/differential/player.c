@@ -7,6 +7,7 @@
  * It wants a network namespace of its own, with the loopback interface up, and no other descriptors than the first
  * three.
  */
+#include "network.h"
 #include "play.h"
 
 #include <errno.h>
@@ -153,25 +154,54 @@ static bool map_state(bool fresh) {
     return play != MAP_FAILED;
 }
 
-int main(int argc, char **argv) {
+static int play_seed(uint64_t seed, const char *chosen) {
     static struct sequence sequence;
-    bool one = argc == 4 && strcmp(argv[1], "--one") == 0;
-    if (argc != 3 && !one) {
-        fprintf(stderr, "usage: %s SEED all|none|INDEX,INDEX...\n", argv[0]);
-        return 2;
-    }
-    if (!map_state(!one))
+    if (!map_state(true))
         return 2;
     alarm(PATIENCE_SECONDS);
-    uint64_t seed = strtoull(argv[1 + one], NULL, 10);
-    sequence_make(&sequence, seed);
-    if (one) {
-        play_here(&sequence.steps[strtoul(argv[3], NULL, 10) % MOST_STEPS], (unsigned)strtoul(argv[3], NULL, 10));
-        return 0;
-    }
     play->seed = seed;
     for (unsigned slot = 0; slot < SLOTS; slot++)
         play->fds[slot] = -1;
-    play_chosen(&sequence, argv[2]);
+    sequence_make(&sequence, seed);
+    play_chosen(&sequence, chosen);
     return 0;
+}
+
+/* After an exec in the midst of a sequence: the one call. */
+static int play_single(uint64_t seed, unsigned index) {
+    static struct sequence sequence;
+    if (!map_state(false))
+        return 2;
+    sequence_make(&sequence, seed);
+    play_here(&sequence.steps[index % MOST_STEPS], index);
+    return 0;
+}
+
+static int serve(void) {
+    static char command[MOST_STEPS * 4 + 32];
+    ssize_t length;
+    while ((length = recv(STDIN_FILENO, command, sizeof command - 1, 0)) > 0) {
+        command[length] = 0;
+        int status = 0;
+        char *chosen;
+        uint64_t seed = strtoull(command, &chosen, 10);
+        pid_t child = fork();
+        if (child == 0)
+            _exit(network_enter() ? play_seed(seed, chosen + 1) : 2);
+        if (child < 0 || waitpid(child, &status, 0) != child ||
+            send(STDIN_FILENO, &status, sizeof status, MSG_NOSIGNAL) < 0)
+            return 2;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    if (argc == 2 && strcmp(argv[1], "--serve") == 0)
+        return serve();
+    if (argc == 4 && strcmp(argv[1], "--one") == 0)
+        return play_single(strtoull(argv[2], NULL, 10), (unsigned)strtoul(argv[3], NULL, 10));
+    if (argc == 3)
+        return play_seed(strtoull(argv[1], NULL, 10), argv[2]);
+    fprintf(stderr, "usage: %s SEED all|none|INDEX,INDEX...\n       %s --serve\n", argv[0], argv[0]);
+    return 2;
 }

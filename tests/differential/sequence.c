@@ -25,16 +25,25 @@ const char *const sequence_kind_names[KINDS] = {
     "unix-dgram", "raw4-tcp", "raw4-udp", "raw6-tcp", "ping4",  "udplite4",
 };
 
+enum { MOST_SCRIPT = 16 };
+
 /* What the generator takes a socket for. It may be wrong: the calls before may fail. */
 struct model {
     bool open, bound, listening, connected;
     enum kind kind;
 };
 
+/* Calls that make two sockets meet, among which others are played. */
+struct script {
+    unsigned next, count;
+    struct step steps[MOST_SCRIPT];
+};
+
 struct generator {
     uint64_t state;
     struct model slots[SLOTS];
     unsigned favourite; /* the port at which most sockets of the sequence meet */
+    struct script script;
     struct sequence *sequence;
 };
 
@@ -257,8 +266,11 @@ static int choose_flags(struct generator *generator, enum operation op) {
 }
 
 static void choose_option(struct generator *generator, struct step *step) {
-    static const uint8_t set[OPTIONS_SET] = {12, 6, 8, 3, 1, 1, 4, 3, 2, 2, 1, 1, 2};
-    static const uint8_t get[OPTIONS] = {3, 3, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 20, 1, 1, 3, 4};
+    static const uint8_t set[OPTIONS_SET] = {24, 12, 16, 6, 2, 2, 8, 6, 4, 4, 2, 2, 4, 1, 1, 3};
+    static const uint8_t get[OPTIONS] = {
+        [OPTION_REUSEADDR] = 3,  [OPTION_REUSEPORT] = 3, [OPTION_V6ONLY] = 1, [OPTION_NO_PORT] = 1,
+        [OPTION_DEVICE] = 1,     [OPTION_ERROR] = 20,    [OPTION_TYPE] = 1,   [OPTION_PROTOCOL] = 1,
+        [OPTION_ACCEPTCONN] = 3, [OPTION_TCP_STATE] = 4};
     step->value = !chance(generator, 15);
     step->option = (enum setting)(step->op == OP_SETSOCKOPT ? weighted(generator, set, OPTIONS_SET)
                                                             : weighted(generator, get, OPTIONS));
@@ -319,16 +331,22 @@ static bool has_number(enum operation op) {
     return op >= OP_BIND && op <= OP_RECVMMSG && op != OP_SEND && op != OP_RECV;
 }
 
+/* How a call is made, whatever it is. */
+static void choose_manner(struct generator *generator, struct step *step) {
+    unsigned percent = below(generator, 100);
+    step->where = percent < 4 ? IN_A_FORK : percent < 5 ? AFTER_AN_EXEC : HERE;
+    step->by_number = chance(generator, 15) && has_number(step->op);
+    if (step->op == OP_SOCKET)
+        step->where = HERE;
+}
+
 static void choose_step(struct generator *generator) {
     static const unsigned sizes[] = {0, 1, 5, 5, 5, 100, 1400};
     enum operation op = choose_operation(generator);
     struct step *step = add(generator, op, choose_for(generator, op));
     step->to_slot = free_slot(generator);
-    unsigned percent = below(generator, 100);
-    step->where = percent < 4 ? IN_A_FORK : percent < 7 ? AFTER_AN_EXEC : HERE;
-    step->by_number = chance(generator, 15) && has_number(op);
+    choose_manner(generator, step);
     if (op == OP_SOCKET) {
-        step->where = HERE;
         step->kind = choose_kind(generator);
         step->blocking = chance(generator, 6);
     }
@@ -345,10 +363,135 @@ static void choose_step(struct generator *generator) {
     step->size = sizes[below(generator, sizeof sizes / sizeof *sizes)];
     if (op == OP_SETSOCKOPT || op == OP_GETSOCKOPT)
         choose_option(generator, step);
+    step->kind = op == OP_SOCKET ? step->kind : generator->slots[step->slot].kind;
     if (op == OP_LISTEN)
         step->value = chance(generator, 20) ? (int)below(generator, 2) : 16;
     if (op == OP_SHUTDOWN)
         step->value = (int)below(generator, 3);
+    follow(generator, step);
+}
+
+/* Two sockets that are to meet: who they are, and where. */
+struct meeting {
+    unsigned server, client, accepted;
+    enum kind server_kind, client_kind;
+    struct address there, from_client;
+};
+
+static struct step *put(struct generator *generator, enum operation op, unsigned slot) {
+    struct script *script = &generator->script;
+    struct step *step = &script->steps[script->count++];
+    *step = (struct step){.op = op, .slot = slot, .to_slot = SLOTS - 1, .named = true, .size = 5, .count = 1};
+    step->room = choose_room(generator);
+    return step;
+}
+
+static void put_socket(struct generator *generator, unsigned slot, enum kind kind) {
+    put(generator, OP_SOCKET, slot)->kind = kind;
+}
+
+static void put_to(struct generator *generator, enum operation op, unsigned slot, const struct address *to) {
+    struct step *step = put(generator, op, slot);
+    for (unsigned i = 0; i < MOST_TO; i++)
+        step->to[i] = *to;
+    step->count = 1 + below(generator, MOST_TO);
+}
+
+static void choose_meeting(struct generator *generator, struct meeting *meeting, bool datagrams) {
+    static const unsigned hosts4[] = {0, 0, 1, 1, 2, 3}, hosts6[] = {0, 0, 1, 1, 2, 5};
+    bool six = chance(generator, 40), other = six && chance(generator, 25);
+    unsigned host = six ? hosts6[below(generator, 6)] : hosts4[below(generator, 6)];
+    meeting->server = free_slot(generator);
+    meeting->client = (meeting->server + 1 + below(generator, SLOTS - 2)) % SLOTS;
+    meeting->accepted = (meeting->client + 1) % SLOTS;
+    if (meeting->accepted == meeting->server)
+        meeting->accepted = (meeting->accepted + 1) % SLOTS;
+    meeting->server_kind = datagrams ? (six ? KIND_UDP6 : KIND_UDP4) : six ? KIND_TCP6 : KIND_TCP4;
+    if (!datagrams && chance(generator, 6))
+        meeting->server_kind = six ? KIND_MPTCP6 : KIND_MPTCP4;
+    meeting->client_kind = meeting->server_kind;
+    meeting->there = (struct address){.family = six ? FAMILY_INET6 : FAMILY_INET, .host = host};
+    meeting->there.port = chance(generator, 80) ? generator->favourite : choose_port(generator, false);
+    meeting->there.length = whole_length(&meeting->there);
+    meeting->from_client = meeting->there;
+    if (host == 1) /* the wildcard: anywhere */
+        meeting->from_client.host = (six ? hosts6 : hosts4)[below(generator, 6)];
+    if (meeting->there.port == 0 || chance(generator, 15))
+        meeting->from_client.port = PORT_OF_SLOT + meeting->server;
+    if (other && (host == 1 || host == 2)) {
+        meeting->client_kind = datagrams ? KIND_UDP4 : KIND_TCP4;
+        meeting->from_client.family = FAMILY_INET;
+        meeting->from_client.host = 0;
+        meeting->from_client.length = whole_length(&meeting->from_client);
+    }
+}
+
+static void put_server(struct generator *generator, const struct meeting *meeting) {
+    put_socket(generator, meeting->server, meeting->server_kind);
+    if (chance(generator, 40)) {
+        struct step *step = put(generator, OP_SETSOCKOPT, meeting->server);
+        step->option = chance(generator, 70) ? OPTION_REUSEADDR : OPTION_REUSEPORT;
+        step->value = 1;
+    }
+    put_to(generator, OP_BIND, meeting->server, &meeting->there);
+}
+
+static void script_stream(struct generator *generator) {
+    struct meeting meeting;
+    choose_meeting(generator, &meeting, false);
+    put_server(generator, &meeting);
+    put(generator, OP_LISTEN, meeting.server)->value = 16;
+    put_socket(generator, meeting.client, meeting.client_kind);
+    put_to(generator, OP_CONNECT, meeting.client, &meeting.from_client);
+    put(generator, chance(generator, 50) ? OP_ACCEPT : OP_ACCEPT4, meeting.server)->to_slot = meeting.accepted;
+    put(generator, OP_SEND, meeting.client);
+    put(generator, OP_RECVFROM + below(generator, 3), meeting.accepted);
+    put(generator, OP_SENDMSG, meeting.accepted)->named = false;
+    put(generator, OP_RECVFROM + below(generator, 3), meeting.client);
+    put(generator, OP_GETPEERNAME, meeting.client);
+    put(generator, OP_GETSOCKNAME, meeting.accepted);
+}
+
+static void script_datagrams(struct generator *generator) {
+    struct meeting meeting;
+    choose_meeting(generator, &meeting, true);
+    bool early = chance(generator, 25), connects = chance(generator, 40);
+    struct address back = meeting.from_client;
+    back.port = PORT_OF_SLOT + meeting.client;
+    if (!early)
+        put_server(generator, &meeting);
+    put_socket(generator, meeting.client, meeting.client_kind);
+    if (connects)
+        put_to(generator, OP_CONNECT, meeting.client, &meeting.from_client);
+    if (early)
+        put_server(generator, &meeting);
+    if (connects)
+        put(generator, OP_SEND, meeting.client);
+    else
+        put_to(generator, OP_SENDTO + below(generator, 3), meeting.client, &meeting.from_client);
+    put(generator, OP_RECVFROM + below(generator, 3), meeting.server);
+    put_to(generator, OP_SENDTO + below(generator, 3), meeting.server, &back);
+    put(generator, OP_RECVFROM + below(generator, 3), meeting.client);
+    put(generator, OP_GETPEERNAME, meeting.client);
+}
+
+static void start_script(struct generator *generator) {
+    generator->script.next = generator->script.count = 0;
+    if (chance(generator, 55))
+        script_stream(generator);
+    else
+        script_datagrams(generator);
+}
+
+static void play_script(struct generator *generator) {
+    struct script *script = &generator->script;
+    struct step *from = &script->steps[script->next++], *step = add(generator, from->op, from->slot);
+    enum kind kind = from->op == OP_SOCKET ? from->kind : step->kind;
+    *step = *from;
+    step->kind = kind;
+    choose_manner(generator, step);
+    if (step->op == OP_ACCEPT || step->op == OP_ACCEPT4)
+        step->where = HERE;
     follow(generator, step);
 }
 
@@ -366,8 +509,14 @@ void sequence_make(struct sequence *sequence, uint64_t seed) {
     memset(sequence, 0, sizeof *sequence);
     generator.favourite = weighted(&generator, favourites, PORTS);
     unsigned count = 6 + below(&generator, MOST_STEPS - 6 - 4 * SLOTS);
-    while (sequence->count < count)
-        choose_step(&generator);
+    while (sequence->count < count) {
+        if (generator.script.next < generator.script.count && chance(&generator, 75))
+            play_script(&generator);
+        else if (generator.script.next == generator.script.count && chance(&generator, 20))
+            start_script(&generator);
+        else
+            choose_step(&generator);
+    }
     for (unsigned slot = 0; slot < SLOTS; slot++)
         if (generator.slots[slot].open)
             ask(&generator, slot);

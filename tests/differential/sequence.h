@@ -16,7 +16,7 @@
 
 enum {
     SLOTS = 6,       /* sockets that a sequence has at one time */
-    MOST_STEPS = 64, /* calls of a sequence */
+    MOST_STEPS = 96, /* calls of a sequence */
     MOST_TO = 3,     /* addresses of one call */
 };
 
@@ -99,7 +99,10 @@ enum setting {
     OPTION_FREEBIND,
     OPTION_DEVICE,
     OPTION_FASTOPEN,
-    OPTIONS_SET, /* from here on they are only read */
+    OPTION_TRANSPARENT,
+    OPTION_FAMILY,         /* IPV6_ADDRFORM: a socket of IPv6 becomes one of IPv4 */
+    OPTION_FIRST_OF_GROUP, /* SO_ATTACH_REUSEPORT_CBPF */
+    OPTIONS_SET,           /* from here on they are only read */
     OPTION_ERROR = OPTIONS_SET,
     OPTION_TYPE,
     OPTION_PROTOCOL,

@@ -1,43 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 #include "world.h"
 
-#include "../stress/own_network.h"
+#include "network.h"
 #include "sequence.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 enum { PAGE = 4096, FAILED = 126 };
-
-/* The kernel's in6_ifreq, whose header does not go with every C library's. */
-struct request6 {
-    struct in6_addr address;
-    uint32_t prefix_length;
-    int interface;
-};
-
-/* Addresses of the host's own that are not loopback addresses: 10.99.0.1 and fd99::1. */
-static bool add_addresses(void) {
-    struct ifreq four = {.ifr_name = "lo:1"};
-    struct sockaddr_in *address = (struct sockaddr_in *)(void *)&four.ifr_addr;
-    struct request6 six = {.prefix_length = 128, .interface = 1}; /* lo is the first of a namespace */
-    int fd4 = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), fd6 = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    address->sin_family = AF_INET;
-    inet_pton(AF_INET, "10.99.0.1", &address->sin_addr);
-    inet_pton(AF_INET6, "fd99::1", &six.address);
-    bool added = ioctl(fd4, SIOCSIFADDR, &four) == 0;
-    if (fd6 >= 0) { /* a host without IPv6 is without it on both sides */
-        ioctl(fd6, SIOCSIFADDR, &six);
-        close(fd6);
-    }
-    close(fd4);
-    return added;
-}
 
 static void set_environment(const struct side *side) {
     if (!side->managed)
@@ -52,46 +30,90 @@ static void set_environment(const struct side *side) {
         setenv("LD_PRELOAD", side->shim, 1);
 }
 
-static void become_player(const struct side *side, uint64_t seed, const char *chosen) {
-    char number[32];
+/* Executes the player, with one or two words for it. */
+static void become_player(const struct side *side, const char *first, const char *second) {
     const char *words[MOST_WORDS + 4];
     unsigned count = 0;
-    if (!own_network() || !add_addresses() || dup2(side->output, STDOUT_FILENO) < 0)
+    if (dup2(side->output, STDOUT_FILENO) < 0)
         _exit(FAILED);
     set_environment(side);
-    snprintf(number, sizeof number, "%llu", (unsigned long long)seed);
     for (char *const *word = side->under; *word; word++)
         words[count++] = *word;
     words[count++] = side->player;
-    words[count++] = number;
-    words[count++] = chosen;
+    words[count++] = first;
+    words[count++] = second;
     words[count] = NULL;
     execvp(words[0], (char **)(uintptr_t)words);
     _exit(FAILED + 1);
 }
 
+static void become_single_player(const struct side *side, uint64_t seed, const char *chosen) {
+    char number[32];
+    snprintf(number, sizeof number, "%llu", (unsigned long long)seed);
+    if (!network_enter())
+        _exit(FAILED);
+    become_player(side, number, chosen);
+}
+
+/* A player that waits for seeds; each is played by a child of it, in a namespace of its own. */
+static bool start_server(struct side *side) {
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+        return false;
+    side->pid = fork();
+    if (side->pid == 0) {
+        if (dup2(pair[1], STDIN_FILENO) < 0)
+            _exit(FAILED);
+        become_player(side, "--serve", NULL);
+    }
+    close(pair[1]);
+    side->server = pair[0];
+    return side->pid > 0;
+}
+
 bool side_open(struct side *side) {
+    side->server = -1;
     side->output = memfd_create("output", MFD_CLOEXEC);
-    return side->output >= 0;
+    return side->output >= 0 && (!side->serves || start_server(side));
+}
+
+void side_close(struct side *side) {
+    if (!side->serves)
+        return;
+    close(side->server);
+    waitpid(side->pid, NULL, 0);
 }
 
 void side_start(struct side *side, uint64_t seed, const char *chosen) {
     if (ftruncate(side->output, 0) != 0 || lseek(side->output, 0, SEEK_SET) != 0)
         abort();
+    if (side->serves) {
+        dprintf(side->server, "%llu %s", (unsigned long long)seed, chosen);
+        return;
+    }
     side->pid = fork();
     if (side->pid == 0)
-        become_player(side, seed, chosen);
+        become_single_player(side, seed, chosen);
     if (side->pid < 0) {
         perror("fork");
         exit(2);
     }
 }
 
+/* How the player ended. */
+static int status_of(struct side *side) {
+    int status = FAILED << 8;
+    if (!side->serves)
+        while (waitpid(side->pid, &status, 0) < 0 && errno == EINTR)
+            ;
+    else if (read(side->server, &status, sizeof status) != sizeof status)
+        status = FAILED << 8;
+    return status;
+}
+
 char *side_finish(struct side *side) {
-    int status = 0;
+    int status = status_of(side);
     struct stat stat;
-    while (waitpid(side->pid, &status, 0) < 0 && errno == EINTR)
-        ;
     if (fstat(side->output, &stat) != 0)
         abort();
     size_t size = (size_t)stat.st_size;
@@ -139,7 +161,9 @@ bool segment_keep(struct side *side) {
     side_start(side, 0, "none");
     free(side_finish(side));
     kept.fd = open(kept.path, O_RDWR | O_CLOEXEC);
-    if (kept.fd < 0 || fstat(kept.fd, &stat) != 0)
+    if (kept.fd < 0) /* the shim makes one; what `under` names may do without */
+        return errno == ENOENT && !side->shim;
+    if (fstat(kept.fd, &stat) != 0)
         return false;
     kept.size = stat.st_size;
     unsigned char *bytes = mmap(NULL, (size_t)kept.size, PROT_READ, MAP_SHARED, kept.fd, 0);
@@ -152,6 +176,8 @@ bool segment_keep(struct side *side) {
 }
 
 bool segment_renew(void) {
+    if (kept.fd < 0)
+        return true;
     if (fallocate(kept.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, kept.size) != 0)
         return false;
     for (unsigned i = 0; i < kept.count; i++)

@@ -17,11 +17,14 @@ struct side {
     const char *connect;     /* FREEPORT_CONNECT */
     const char *sentinels;   /* FREEPORT_SENTINELS */
     const char *segment;     /* FREEPORT_SEGMENT */
+    bool serves;             /* one player for all, instead of one for each sequence */
+    int server;              /* the socket to it */
     int output;              /* what the player says: a file in memory */
     pid_t pid;
 };
 
 bool side_open(struct side *side);
+void side_close(struct side *side);
 
 /* Plays the calls of a seed; `chosen` as the player has it. */
 void side_start(struct side *side, uint64_t seed, const char *chosen);
