@@ -10,7 +10,9 @@ BENCH=$BATS_TEST_DIRNAME/../../bench
 
 setup() {
     freeport_setup
-    unshare --net true 2>/dev/null || unshare --user --map-root-user --net true || skip "no network namespace to be had"
+    local options=(--net --pid --mount --fork --kill-child --mount-proc) # what bench/run needs
+    ((UID == 0)) || options+=(--user --map-root-user)
+    needs_namespace "${options[@]}"
 }
 
 # measured [OPTION...] GROUP...

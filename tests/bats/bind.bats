@@ -146,7 +146,7 @@ next() {
 }
 
 @test "FREEPORT_TIMEOUT is for those who wait: a look for a port may take as long as it takes" {
-    unshare --net true 2>/dev/null || skip "no network namespaces for this user"
+    needs_networks
     configure FREEPORT_TCP=20000-22999 FREEPORT_TIMEOUT=1
     # All but the last are strangers'.
     run -0 unshare --net sh -c 'ip link set lo up && exec "$@"' sh python3 -c '

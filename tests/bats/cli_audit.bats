@@ -199,6 +199,7 @@ is_running() { [[ $(process_state "$1") != T ]]; }
 }
 
 @test "on a terminal: stopped from the keyboard, put in the foreground, and ended" {
+    needs_terminals
     run /usr/bin/python3 - "$(freeport_program)" "$PATIENCE" <<'PYTHON'
 import os
 import pty

@@ -50,7 +50,7 @@ ok udp $range: no port is in use by a stranger"
 }
 
 @test "it leaves nothing in /dev/shm" {
-    needs_root
+    needs_mounts
     run -0 unshare --mount sh -ec 'mount -t tmpfs tmpfs /dev/shm; "$@" >/dev/null; ls -A /dev/shm' sh \
         env ${FREEPORT_SANITIZER_RUNTIME:+LD_PRELOAD="$FREEPORT_SANITIZER_RUNTIME"} ASAN_OPTIONS=detect_leaks=0 \
         "$FREEPORT_CLI" doctor
@@ -113,7 +113,7 @@ range"
 }
 
 @test "range: the kernel's own ports, and the sysctl line that keeps it clear of them" {
-    ((UID == 0)) || skip "only root has network namespaces"
+    needs_networks
     run -1 doctor_with ip_local_port_range "32000 33000" --tcp 31000-32010,32020 --udp 32999-34000
     assert_equal "$(finding range)" "mend 31000-32010,32020,32999-34000: an outgoing connection may take \
 32000-32010,32020,32999-33000, of the kernel's own ports 32000-33000; stay below 32000, or: sysctl -w \
@@ -124,7 +124,7 @@ net.ipv4.ip_local_reserved_ports=32768-32769,40000,32770"
 }
 
 @test "range: the sysctl line, as it stands, mends it" {
-    ((UID == 0)) || skip "only root has network namespaces"
+    needs_networks
     in_network env ${FREEPORT_SANITIZER_RUNTIME:+LD_PRELOAD="$FREEPORT_SANITIZER_RUNTIME"} \
         ASAN_OPTIONS=detect_leaks=0 bash -c '
         line=$("$0" doctor --tcp 40000-40010,50000 | grep -o "sysctl -w .*") && sysctl() { echo "${2#*=}" \
@@ -133,7 +133,7 @@ net.ipv4.ip_local_reserved_ports=32768-32769,40000,32770"
 }
 
 @test "privileged ports, for everyone but who may bind them" {
-    ((UID == 0)) || skip "only root has network namespaces"
+    needs_networks
     run -0 in_network env ${FREEPORT_SANITIZER_RUNTIME:+LD_PRELOAD="$FREEPORT_SANITIZER_RUNTIME"} \
         ASAN_OPTIONS=detect_leaks=0 "$FREEPORT_CLI" doctor --tcp 1000-1030
     assert_equal "$(finding privileged)" ""

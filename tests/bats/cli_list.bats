@@ -173,6 +173,7 @@ heads() { xargs <<<"${lines[0]}"; }
 ALL="PROTO PORT SENTINEL NAME SESSION PID COMMAND STATE AGE ADDRESS"
 
 @test "the table has all columns, and --noheadings none of their heads" {
+    needs_terminals
     freeport get
     run -0 freeport list
     assert_equal "$(heads)" "$ALL"
@@ -192,6 +193,7 @@ on_terminal() {
 }
 
 @test "on a terminal the table is as wide as that, whatever the names; elsewhere everything is there" {
+    needs_terminals
     range=$(own_range)
     session=$(printf 'session%.0s' {1..9})
     configure FREEPORT_TCP="$range" FREEPORT_SESSION="$session" FREEPORT_NAME=a-name-of-thirty-two-characters-
@@ -208,6 +210,7 @@ on_terminal() {
 }
 
 @test "a session that freeport run has made up leaves the table within 80" {
+    needs_terminals
     range=$(own_range)
     configure FREEPORT_TCP="$range"
     freeport_background server run --sentinels 8080 /usr/bin/python3 -uc "$LISTEN" 8080

@@ -73,6 +73,7 @@ FREEPORT_SEGMENT names another, or user 0 removes it once nothing uses it"
 
 @test "/dev/shm: missing, read-only, full, or somebody else's" {
     needs_root
+    needs_mounts
     run -5 in_shm 'mount -t tmpfs tmpfs /dev' get
     assert_output "freeport: segment $TEST_SEGMENT: no /dev/shm; freeport needs one that can be written"
     run -5 in_shm 'mount -t tmpfs -o ro tmpfs /dev/shm' get

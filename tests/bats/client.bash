@@ -130,7 +130,7 @@ two_hosts() {
 }
 
 new_network() {
-    unshare --net true 2>/dev/null || skip "no network namespaces for this user"
+    needs_networks
     background "network-$1" unshare --net sh -c '
         for interface in all default; do echo 0 >/proc/sys/net/ipv6/conf/$interface/accept_dad; done
         ip link set lo up && echo ready && exec sleep 1000'

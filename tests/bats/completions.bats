@@ -67,6 +67,7 @@ zsh_options() {
         assert_equal "$shell: $("${shell}_completes" '' | grep -v '^-' | sort)" "$shell: $(verbs)"
         assert_equal "$("${shell}_completes" re | sort)" "$(printf '%s\n' release reset)"
     done
+    needs_terminals # zsh does
     assert_equal "$(zsh_completes rel)" "freeport release "
     run -0 zsh -f -c '_arguments() { state=verb }; _describe() { print -l ${verbs%%:*} }; source $1/_freeport' \
         zsh "$COMPLETIONS"
@@ -89,6 +90,7 @@ zsh_options() {
         assert_equal "$("${shell}_completes" run --report-format '' | sort | paste -sd' ')" "json text"
         assert_equal "$("${shell}_completes" list -o PORT,SE)" $'PORT,SENTINEL\nPORT,SESSION'
     done
+    needs_terminals # zsh does
     assert_equal "$(zsh_completes run --log q)" "freeport run --log quiet "
     assert_equal "$(zsh_completes list -o PORT,ADD)" "freeport list -o PORT,ADDRESS "
     # A value is what getopt_long takes for one, behind = as well; bash hands that on as a word of its own.
@@ -111,6 +113,7 @@ zsh_options() {
         assert_equal "$("${shell}_completes" env a)" $'amber\nazure'
         assert_equal "$("${shell}_completes" run --name am)" amber
     done
+    needs_terminals # zsh does
     assert_equal "$(zsh_completes env am)" "freeport env amber "
     assert_equal "$(zsh_completes run --name az)" "freeport run --name azure "
     # Without a file there are none, and no complaint.
@@ -129,6 +132,7 @@ zsh_options() {
         refute_output --partial session
     done
     assert_equal "$(fish_completes run ls --almost)" --almost-all
+    needs_terminals # zsh does
     assert_equal "$(zsh_completes run fp-exam)" "freeport run fp-example-program "
     # bash-completion knows other commands: it is asked where the command begins.
     assert_equal "$(bash -c '_command_offset() { echo "offset $1"; }; source "$0"/freeport.bash

@@ -215,7 +215,7 @@ subsection() {
 session() { awk '/^## / { inside = $0 == "## A session" } inside && /^    /' "$SOURCE/README.md" | cut -c 5-; }
 
 @test "the README's session is what happens" {
-    unshare --net true 2>/dev/null || skip "no network namespaces for this user"
+    needs_networks
     cd "$BATS_TEST_TMPDIR" || return
     mkdir bin red blue
     ln -s "$FREEPORT_CLI" bin/freeport

@@ -186,6 +186,7 @@ malformed() {
 
 @test "a set-user-ID program is left alone" {
     needs_root
+    needs_open_shm
     [[ -z ${FREEPORT_SANITIZER_RUNTIME:-} ]] || skip "a sanitizer's runtime can't be preloaded there"
     public=$(mktemp -d)
     chmod 755 "$public"

@@ -26,7 +26,7 @@ within() { timeout --kill-after=5 "$PATIENCE" "$@" 3>&- 4>&-; }
 
 # alone COMMAND...: in a network of its own, where port 8080 is nobody else's.
 alone() {
-    unshare --net true 2>/dev/null || skip "no network namespaces for this user"
+    needs_networks
     within unshare --net sh -c 'ip link set lo up && exec "$@"' sh "$@"
 }
 
@@ -39,6 +39,7 @@ assert_two_ports() {
 }
 
 @test "make -j" {
+    needs_localhost
     cd make
     run -0 within make --silent -j2
     assert_equal "$(sort <<<"$output")" "one: reached one on port 8080
@@ -50,6 +51,7 @@ two: reached two on port 8080"
 }
 
 @test "CTest" {
+    needs_localhost
     cd ctest
     within cmake -B build >/dev/null
     run -0 within ctest --test-dir build -j2
@@ -62,6 +64,7 @@ two: reached two on port 8080"
 }
 
 @test "bats" {
+    needs_localhost
     cd bats
     run -0 within env -u BATS_TMPDIR bats --jobs 2 suite.bats
     assert_output --regexp "ok 1 the first test has port 8080
@@ -72,6 +75,7 @@ ok 2 the second test has port 8080, too"
 }
 
 @test "pytest-xdist" {
+    needs_localhost
     cd pytest
     run -0 within python3 -m pytest -p no:cacheprovider --basetemp="$BATS_TEST_TMPDIR/pytest"
     assert_output --partial "2 passed"
@@ -81,6 +85,7 @@ ok 2 the second test has port 8080, too"
 }
 
 @test "Node's test runner" {
+    needs_localhost
     cd node
     run -0 within node run.mjs
     assert_line "ok 1 - one has port 8080"
@@ -122,7 +127,7 @@ ok 2 the second test has port 8080, too"
     within cmake --build build >/dev/null
 
     # The library has no environment: its segment is the user's own, and another network's is another one.
-    unshare --net true 2>/dev/null || skip "no network namespaces for this user"
+    needs_networks
     background servers env LD_LIBRARY_PATH="$libraries" unshare --net sh -c '
         ip link set lo up
         ./server 30000-31000 & build/server 30000-31000 &
@@ -190,6 +195,7 @@ complaints() {
 }
 
 @test "a CI workflow: its commands, as two jobs on one host" {
+    needs_localhost
     mkdir one two
     # The matrix, and the steps that run something: a line each, as the shell gets it.
     /usr/bin/python3 - ci/workflow.yml >steps <<'PYTHON'

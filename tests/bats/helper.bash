@@ -15,7 +15,7 @@ bats_load_library bats-assert
 # Seconds that anything may take, for a machine with two cores and four tests at once. A test file may raise them.
 PATIENCE=20
 # A test that hangs all the same is ended by bats, whose teardown still cleans up: sooner than CTest, which does not.
-BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-90}
+BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-300}
 
 # Blocks of ports are handed out here, to all tests of one user: above the ports that are written into the tests'
 # programs (memcached's 11211, which is no sentinel in a range that has it), below the kernel's own from 32768 on.
@@ -34,11 +34,13 @@ freeport_setup() {
     # Without its shim a server would bind the host's real port, and a test could pass by accident.
     [[ -f ${FREEPORT_SHIM:-} ]] || fail "FREEPORT_SHIM is no file: '${FREEPORT_SHIM:-}'"
 
+    [[ -e /proc/self/stat ]] || cannot "no /proc, in which these tests find their processes"
+
     local variable
     for variable in "${!FREEPORT_@}"; do
         case $variable in
             FREEPORT_SHIM | FREEPORT_CLI | FREEPORT_BUILD | FREEPORT_LIBRARY | FREEPORT_PROGRAMS) ;;
-            FREEPORT_SANITIZE | FREEPORT_SANITIZER_RUNTIME) ;;
+            FREEPORT_SANITIZE | FREEPORT_SANITIZER_RUNTIME | FREEPORT_NO_SKIPS) ;;
             *) unset "$variable" ;;
         esac
     done
@@ -233,7 +235,46 @@ process_start() {
     [[ ${field[0]} == Z ]] || echo "${field[19]}"
 }
 
-needs_root() { ((UID == 0)) || skip "needs root"; }
+# ---------------------------------------------------------------------------------------------------------------------
+# What a host may lack
+
+# cannot REASON: this test can't work here, and is skipped. .ci/run sets FREEPORT_NO_SKIPS: nobody would see it there.
+cannot() {
+    [[ -z ${FREEPORT_NO_SKIPS:-} ]] || fail "can't be tested here: $1"
+    skip "$1"
+}
+
+needs_root() { ((UID == 0)) || cannot "needs root"; }
+
+# A user's own need a user namespace around them, which a test that means this user can't have.
+needs_networks() { needs_namespace --net; }
+
+# In a chroot, whose root is no mount, there are none.
+needs_mounts() { needs_namespace --mount; }
+
+needs_namespace() {
+    local why
+    why=$(unshare "$@" true 2>&1) || cannot "no namespaces for this user: unshare $*: ${why#unshare: }"
+}
+
+# Where another user than this one can have a segment.
+needs_open_shm() {
+    local mode
+    mode=$(stat -Lc %a /dev/shm)
+    [[ $mode == *[2367] ]] || cannot "/dev/shm is not for all users: mode $mode"
+}
+
+needs_terminals() {
+    /usr/bin/python3 -c 'import pty; pty.openpty()' 2>/dev/null || cannot "no pseudo-terminals to be had (/dev/pts)"
+}
+
+needs_localhost() { getent ahosts localhost >/dev/null || cannot "the name localhost is not known (/etc/hosts)"; }
+
+# A port below net.ipv4.ip_unprivileged_port_start, 1024 as a rule, is root's.
+may_bind() {
+    ((UID == 0 || $1 >= $(cat /proc/sys/net/ipv4/ip_unprivileged_port_start 2>/dev/null || echo 1024)))
+}
+needs_port() { may_bind "$1" || cannot "port $1 is root's (net.ipv4.ip_unprivileged_port_start)"; }
 
 # ---------------------------------------------------------------------------------------------------------------------
 # fpsock: socket calls by the word, see tests/programs

@@ -24,14 +24,6 @@ got() { assert_output "$(printf '%s\n' "$@")"; }
 
 port() { range_port "$range" "$1"; }
 
-# In CI, a test that can't work here is a failure: nobody would see that it was skipped.
-cannot() {
-    [[ -z ${CI:-} ]] || fail "can't be tested here: $1"
-    skip "$1"
-}
-
-needs_root() { ((UID == 0)) || cannot "needs root"; }
-
 # in_world OPTION... SHELL -- WORD...: with namespaces of its own (unshare's options), as the shell command furnishes them.
 in_world() {
     read_world "$@"
@@ -55,7 +47,7 @@ read_world() {
     local furnish=$1
     words=("${@:3}")
     ((UID == 0)) || options+=(--map-root-user)
-    unshare "${options[@]}" true 2>/dev/null || cannot "no namespaces: unshare ${options[*]}"
+    needs_namespace "${options[@]}"
     world=(unshare "${options[@]}" sh -c "$furnish"' && exec "$@"' sh)
 }
 
@@ -372,6 +364,7 @@ OWN_PIDS=(--pid --fork --kill-child)
 @test "a port that was reserved in another pid namespace is kept for it: nobody here can tell that it is gone" {
     ((UID == 0)) || OWN_PIDS+=(--user)
     [[ -n ${FREEPORT_CLI:-} ]] || cannot "no command was built"
+    needs_namespace --mount "${OWN_PIDS[@]}"
     configure FREEPORT_TCP="$first"
     run -0 unshare --mount "${OWN_PIDS[@]}" sh -c 'mount -t proc proc /proc && "$FREEPORT_CLI" get'
     assert_output "$first"
@@ -380,7 +373,7 @@ OWN_PIDS=(--pid --fork --kill-child)
 }
 
 @test "network namespaces that share a segment by its name: one sequence, and no conflict where there is none" {
-    ((UID == 0)) || cannot "needs root"
+    needs_root
     local elsewhere='ip link set lo up'
     configure FREEPORT_SESSION=one FREEPORT_SOCKNAME=real
     shim_background here "$FPSOCK" tcp4 bind 127.0.0.1 0 tcp4 bind 127.0.0.1 8080 listen stay
@@ -399,7 +392,7 @@ OWN_PIDS=(--pid --fork --kill-child)
 }
 
 @test "network namespaces without a name for the segment: one each" {
-    ((UID == 0)) || cannot "needs root"
+    needs_root
     unset FREEPORT_SEGMENT
     for _ in 1 2; do
         run -0 --separate-stderr in_world --net 'ip link set lo up' -- tcp4 bind 127.0.0.1 0 name \

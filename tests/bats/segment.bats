@@ -37,7 +37,7 @@ in_shm() {
     local mount=$1 user=()
     shift 2
     ((UID == 0)) || user=(--map-root-user)
-    unshare --mount "${user[@]}" true 2>/dev/null || skip "no mount namespaces"
+    needs_namespace --mount "${user[@]}"
     shim_last unshare --mount "${user[@]}" sh -c "$mount"' && exec "$@"' sh -- "$@"
 }
 
@@ -188,6 +188,7 @@ eight_at_once() {
 
 @test "a name that another user has squatted on is refused, and the line names that user" {
     needs_root
+    needs_open_shm
     publish
     run -0 as 1 tcp4 bind 127.0.0.1 0
     chmod 666 "/dev/shm$TEST_SEGMENT"
@@ -402,6 +403,7 @@ CHANGED="not the segment that this session began with"
 
 @test "a /dev/shm that others may not write to" {
     needs_root
+    needs_mounts
     publish
     run -0 --separate-stderr in_shm 'mount -t tmpfs -o mode=755 tmpfs /dev/shm' -- "${REFUSED[@]}"
     got ok ok ok ok
