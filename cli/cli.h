@@ -123,6 +123,9 @@ __attribute__((format(printf, 1, 2))) char *cli_text(const char *format, ...);
 /* A word as a shell takes it: quoted where it has to be. To be freed. */
 char *cli_shell_word(const char *word);
 
+/* The text for a terminal: with \xNN for each byte of a control character, or of none. To be freed. */
+char *cli_shown(const char *text);
+
 /*
  * Makes up a session, KIND-PID-XXXXXXXX. Unique on this host without asking anybody: when the process id comes round,
  * it is not in the same nanosecond of four seconds. People read it in freeport list, so it is short.

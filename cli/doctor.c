@@ -48,13 +48,9 @@ __attribute__((format(printf, 4, 5))) static void say(struct checkup *checkup, e
         cli_need(NULL);
     va_end(arguments);
     checkup->trouble |= verdict == MEND;
-    printf("%-5s %-10s ", words[verdict], what);
-    for (const char *at = text; *at; at++) /* names of programs and files may hold anything */
-        if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            printf("\\x%02x", (unsigned char)*at);
-        else
-            putchar(*at);
-    putchar('\n');
+    char *shown = cli_shown(text); /* names of programs and files may hold anything */
+    printf("%-5s %-10s %s\n", words[verdict], what, shown);
+    free(shown);
     free(text);
 }
 

@@ -60,14 +60,9 @@ static void add_name(char names[static NAMES_BYTES], const char *name) {
 
 /* To be freed. */
 static char *name_of(pid_t pid) {
-    char *name = cli_command_of(pid);
-    for (char *at = name; *at; at++)
-        if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            *at = '?';
-    if (*name)
-        return name;
-    free(name);
-    return cli_text("?");
+    char *command = cli_command_of(pid), *name = cli_shown(*command ? command : "?");
+    free(command);
+    return name;
 }
 
 static void add_outsider(struct lesson *lesson, const char *name, const struct cli_program *program) {

@@ -8,50 +8,6 @@
 #include <string.h>
 #include <time.h>
 
-void cli_error(const char *format, ...) {
-    char text[2048];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-
-    /* Built first and written at once: another process's line must not end up in the middle of it. */
-    char line[16 + 4 * sizeof text] = "freeport: ";
-    size_t length = strlen(line);
-    for (const char *p = text; *p; p++) {
-        unsigned char c = (unsigned char)*p;
-        if (c < 0x20 || c == 0x7f)
-            length += (size_t)sprintf(line + length, "\\x%02x", c);
-        else
-            line[length++] = *p;
-    }
-    line[length++] = '\n';
-    fwrite(line, 1, length, stderr);
-}
-
-int cli_bad_value(const char *where, const char *value, const char *expected) {
-    cli_error("%s: '%s': expected %s", where, value, expected);
-    return CLI_USAGE;
-}
-
-char *cli_text(const char *format, ...) {
-    va_list arguments;
-    char *text = NULL;
-    va_start(arguments, format);
-    if (vasprintf(&text, format, arguments) < 0)
-        text = NULL;
-    va_end(arguments);
-    return cli_need(text);
-}
-
-void *cli_need(void *memory) {
-    if (!memory) {
-        cli_error("out of memory");
-        exit(CLI_FAILED);
-    }
-    return memory;
-}
-
 /* How many bytes at p make one well-formed character; 0: none. The ranges are those of the Unicode standard, 3-7. */
 static size_t utf8_length(const unsigned char *p) {
     unsigned char low = 0x80, high = 0xbf;
@@ -80,6 +36,66 @@ static size_t utf8_length(const unsigned char *p) {
     return length;
 }
 
+/*
+ * The same for what a terminal shows; 0 for what it obeys, and for what is no character. A control character is one of
+ * ASCII's, or one of those that Unicode has from U+0080 on: a terminal takes U+009B for an escape sequence's beginning.
+ */
+static size_t shown_length(const unsigned char *p) {
+    size_t length = utf8_length(p);
+    bool control = p[0] < 0x20 || p[0] == 0x7f || (length == 2 && p[0] == 0xc2 && p[1] < 0xa0);
+    return control ? 0 : length;
+}
+
+/* Appends the text at `at`, with \xNN for each byte that is not shown. The end of what was appended: up to 4 times it.
+ */
+static char *append_shown(char *at, const char *text) {
+    for (const unsigned char *p = (const unsigned char *)text; *p;) {
+        size_t length = shown_length(p);
+        if (length == 0)
+            at += sprintf(at, "\\x%02x", *p++);
+        for (; length > 0; length--)
+            *at++ = (char)*p++;
+    }
+    *at = 0;
+    return at;
+}
+
+void cli_error(const char *format, ...) {
+    char text[2048];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+
+    /* Built first and written at once: another process's line must not end up in the middle of it. */
+    char line[16 + 4 * sizeof text] = "freeport: ", *end = append_shown(line + strlen(line), text);
+    *end++ = '\n';
+    fwrite(line, 1, (size_t)(end - line), stderr);
+}
+
+int cli_bad_value(const char *where, const char *value, const char *expected) {
+    cli_error("%s: '%s': expected %s", where, value, expected);
+    return CLI_USAGE;
+}
+
+char *cli_text(const char *format, ...) {
+    va_list arguments;
+    char *text = NULL;
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0)
+        text = NULL;
+    va_end(arguments);
+    return cli_need(text);
+}
+
+void *cli_need(void *memory) {
+    if (!memory) {
+        cli_error("out of memory");
+        exit(CLI_FAILED);
+    }
+    return memory;
+}
+
 char *cli_valid_utf8(const char *text) {
     char *out = malloc(3 * strlen(text) + 1);
     if (!out)
@@ -101,10 +117,20 @@ char *cli_valid_utf8(const char *text) {
     return out;
 }
 
-char *cli_shell_word(const char *word) {
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+=./,:@%";
-    if (*word && word[strspn(word, plain)] == 0)
-        return cli_text("%s", word);
+char *cli_shown(const char *text) {
+    char *shown = cli_need(malloc(4 * strlen(text) + 1));
+    append_shown(shown, text);
+    return shown;
+}
+
+static bool all_shown(const char *text) {
+    const unsigned char *p = (const unsigned char *)text;
+    while (*p && shown_length(p) > 0)
+        p += shown_length(p);
+    return !*p;
+}
+
+static char *quoted(const char *word) {
     char *quoted = cli_need(malloc(4 * strlen(word) + 3)), *at = quoted;
     *at++ = '\'';
     for (; *word; word++)
@@ -115,6 +141,30 @@ char *cli_shell_word(const char *word) {
     *at++ = '\'';
     *at = 0;
     return quoted;
+}
+
+/* As $'...', which all shells but dash know. */
+static char *escaped(const char *word) {
+    char *escaped = cli_need(malloc(4 * strlen(word) + 4)), *at = stpcpy(escaped, "$'");
+    for (const unsigned char *p = (const unsigned char *)word; *p;) {
+        size_t length = shown_length(p);
+        if (length == 0)
+            at += sprintf(at, "\\%03o", *p++);
+        else if (*p == '\'' || *p == '\\')
+            *at++ = '\\';
+        for (; length > 0; length--)
+            *at++ = (char)*p++;
+    }
+    *at++ = '\'';
+    *at = 0;
+    return escaped;
+}
+
+char *cli_shell_word(const char *word) {
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+=./,:@%";
+    if (*word && word[strspn(word, plain)] == 0)
+        return cli_text("%s", word);
+    return all_shown(word) ? quoted(word) : escaped(word);
 }
 
 void cli_new_session(char session[static CLI_SESSION_BYTES], const char *kind, pid_t pid) {

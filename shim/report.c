@@ -191,10 +191,20 @@ static void to_descriptor(const struct fp_caller *caller, const struct fp_line *
     fp_caller_give_back(caller, fd);
 }
 
+/*
+ * Made where it is not there, and only there: with O_CREAT, a file of another user's that is there can't be opened in
+ * /tmp (fs.protected_regular).
+ */
+static int open_or_make(const char *path) {
+    enum { FLAGS = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK };
+    int fd = fp_open(path, FLAGS, 0);
+    return fd < 0 && errno == ENOENT ? fp_open(path, FLAGS | O_CREAT, 0666) : fd;
+}
+
 /* A FIFO is opened for writing when it has a reader; until then the open fails with ENXIO. */
 static int open_in_time(const char *path, int *timeout_ms) {
     for (;;) {
-        int fd = fp_open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
+        int fd = open_or_make(path);
         if (fd >= 0 || errno != ENXIO || *timeout_ms <= 0)
             return fd;
         fp_poll(NULL, 0, READER_PAUSE_MS);

@@ -198,6 +198,14 @@ is_running() { [[ $(process_state "$1") != T ]]; }
     wait_for "$PATIENCE" is_running "$BACKGROUND_PID"
 }
 
+@test "a program's name reaches the terminal without a byte that it would obey" {
+    range=$(own_range)
+    port=$(range_port "$(own_range)" 0)
+    run -0 audited --tcp "$range" --sentinels 8080 -- /usr/bin/python3 -uc \
+        "import ctypes; ctypes.CDLL(None).prctl(15, b'a\x1b[2J\x9bb');$LISTEN" "$port"
+    assert_line --index 0 --partial "tcp $port of a\x1b[2J\x9bb ("
+}
+
 @test "on a terminal: stopped from the keyboard, put in the foreground, and ended" {
     needs_terminals
     run /usr/bin/python3 - "$(freeport_program)" "$PATIENCE" <<'PYTHON'

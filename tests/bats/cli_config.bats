@@ -92,6 +92,12 @@ RANGE="FROM-TO or PORT, several with commas, 1 to 65535, 1023 characters at most
     assert_equal "$(shows FREEPORT_UDP --config "$CONFIG")" unset
 }
 
+@test "a session of the file that can't be read is the file's fault" {
+    config '[default]' 'tcp = 30000' 'session = two words'
+    run -2 freeport run --config "$CONFIG" true
+    assert_output "freeport: $CONFIG:3: session: 'two words': expected 1 to 64 printable ASCII characters, no space"
+}
+
 @test "a session of the file is joined, unless one is inherited or named" {
     config '[default]' 'session = ours'
     assert_equal "$(shows FREEPORT_SESSION --config "$CONFIG")" ours

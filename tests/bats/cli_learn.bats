@@ -176,6 +176,8 @@ freeport run -- sh -c 'echo out'"
     words=("a b" "it's" '$(id)' '' $'new\nline' $'\xff\xfe' 'plain-1.2/3=4,5:6@7%8+9')
     freeport learn -o "$BATS_TEST_TMPDIR/learnt" printf '<%s>' "${words[@]}" >"$BATS_TEST_TMPDIR/once"
     line=$(sed -n '/^freeport run/,$p' "$BATS_TEST_TMPDIR/learnt")
+    # Nothing in it that a terminal would obey.
+    assert_equal "$(tr -d '[:print:]' <<<"$line" | od -An -tx1)" " 0a"
     (eval "$line") >"$BATS_TEST_TMPDIR/twice"
     cmp "$BATS_TEST_TMPDIR/once" "$BATS_TEST_TMPDIR/twice"
 }
@@ -183,11 +185,11 @@ freeport run -- sh -c 'echo out'"
 @test "a program's name can't break the lines" {
     port=$(range_port "$(own_range)" 0)
     {
-        printf '%s\n' 'import ctypes; ctypes.CDLL(None).prctl(15, b"a\n\x1b[2Jb")'
+        printf '%s\n' 'import ctypes; ctypes.CDLL(None).prctl(15, b"a\n\x1b[2J\x9b\xc2\x9b\xc3\xa9")'
         cat "$BIND"
     } | script test.py
     run -0 learnt /usr/bin/python3 "$BATS_TEST_TMPDIR/test.py" "127.0.0.1 $port"
-    assert_line "  tcp $port  bound by a??[2Jb"
+    assert_line "  tcp $port  bound by a\\x0a\\x1b[2J\\x9b\\xc2\\x9bé"
 }
 
 @test "the exit status is the command's, a signal too" {

@@ -97,3 +97,11 @@ write to"
     run -5 sh -c 'exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; ulimit -n 4; exec "$0" run --report - true' "$FREEPORT_CLI"
     assert_output "freeport: segment $TEST_SEGMENT: no descriptor left; raise RLIMIT_NOFILE (ulimit -n)"
 }
+
+@test "what is wrong is shown without a byte that a terminal would obey" {
+    run -2 freeport get --tcp $'\e[31m\x9b\xc2\x9b\xff\xc3\xa9'
+    assert_line --partial "--tcp: '\x1b[31m\x9b\xc2\x9b\xff"$'\xc3\xa9'"': expected"
+    : >"/dev/shm$TEST_SEGMENT"$'\e\x9b'
+    FREEPORT_SEGMENT=$TEST_SEGMENT$'\e\x9b' run -5 freeport get
+    assert_output "freeport: segment $TEST_SEGMENT\x1b\x9b: no freeport segment; FREEPORT_SEGMENT names another"
+}

@@ -26,7 +26,6 @@ within() { timeout --kill-after=5 "$PATIENCE" "$@" 3>&- 4>&-; }
 
 # alone COMMAND...: in a network of its own, where port 8080 is nobody else's.
 alone() {
-    needs_networks
     within unshare --net sh -c 'ip link set lo up && exec "$@"' sh "$@"
 }
 
@@ -46,6 +45,7 @@ assert_two_ports() {
 two: reached two on port 8080"
     assert_two_ports
     rm ./*.up
+    needs_networks
     run ! alone make -j2 ISOLATE=
     assert_output --partial "Address already in use"
 }
@@ -59,6 +59,7 @@ two: reached two on port 8080"
     assert_two_ports
     rm build/*.up
     within cmake -B build -DISOLATE= >/dev/null
+    needs_networks
     run ! alone ctest --test-dir build -j2 --output-on-failure
     assert_output --partial "Address already in use"
 }
@@ -70,6 +71,7 @@ two: reached two on port 8080"
     assert_output --regexp "ok 1 the first test has port 8080
 ok 2 the second test has port 8080, too"
     assert_two_ports
+    needs_networks
     ISOLATE='' run ! alone bats --jobs 2 suite.bats
     assert_output --partial "Address already in use"
 }
@@ -80,6 +82,7 @@ ok 2 the second test has port 8080, too"
     run -0 within python3 -m pytest -p no:cacheprovider --basetemp="$BATS_TEST_TMPDIR/pytest"
     assert_output --partial "2 passed"
     assert_two_ports
+    needs_networks
     run ! alone python3 -m pytest -p no:cacheprovider --basetemp="$BATS_TEST_TMPDIR/plain" -o addopts= -n 2
     assert_output --partial "Address already in use"
 }
@@ -93,6 +96,7 @@ ok 2 the second test has port 8080, too"
     assert_line "# pass 2"
     assert_two_ports
     rm ./*.up
+    needs_networks
     run ! alone node run.mjs plain
     assert_output --partial "EADDRINUSE"
 }

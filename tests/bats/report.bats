@@ -41,6 +41,16 @@ milliseconds() { echo $((${EPOCHREALTIME//[.,]/} / 1000)); }
 
 # --- What a line says ------------------------------------------------------------------------------------------------
 
+# As with fs.protected_regular=2 and a file of another user in /tmp: it is there, and O_CREAT is refused.
+@test "a file that is there is opened without a wish to make it" {
+    : >"$report"
+    FREEPORT_REPORT=$report run -0 --separate-stderr shim_last "$FREEPORT_PROGRAMS/fpfilter" "openat/2&0100:EACCES" -- \
+        tcp4 bind 127.0.0.1 8080
+    assert_output ok
+    assert_equal "$stderr" ""
+    reported "tcp 8080 $first 127.0.0.1 PID default"
+}
+
 @test "text: protocol, requested port, real port, address, process, name" {
     configure FREEPORT_REPORT="$report" FREEPORT_NAME=suite
     run -0 fpsock tcp4 bind 127.0.0.1 0 sh 'echo $PPID' tcp6 bind ::1 8080 udp4 bind 0.0.0.0 8080 udp6 bind :: 0
