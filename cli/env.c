@@ -85,6 +85,8 @@ static int env(struct cli_call *call) {
         puts("unset FREEPORT_REPORT_ID");
     if (getenv("FREEPORT_SEGMENT_OWNER") && cli_given(call, "FREEPORT_SEGMENT", &origin))
         puts("unset FREEPORT_SEGMENT_OWNER");
+    if (getenv("FREEPORT_SEGMENT_ID") && cli_given(call, "FREEPORT_SEGMENT", &origin))
+        puts("unset FREEPORT_SEGMENT_ID");
     char *preload = cli_preload(getenv("LD_PRELOAD"), shim);
     print_export("LD_PRELOAD", preload);
     free(preload);

@@ -95,7 +95,8 @@ RANGE="FROM-TO or PORT, several with commas, 1 to 65535, 1023 characters at most
 @test "a session of the file that can't be read is the file's fault" {
     config '[default]' 'tcp = 30000' 'session = two words'
     run -2 freeport run --config "$CONFIG" true
-    assert_output "freeport: $CONFIG:3: session: 'two words': expected 1 to 64 printable ASCII characters, no space"
+    assert_output "freeport: $CONFIG:3: session: 'two words': expected 1 to 64 printable ASCII characters, no space; \
+auto: named after the worktree; new: one of its own"
 }
 
 @test "a session of the file is joined, unless one is inherited or named" {

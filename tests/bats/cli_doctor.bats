@@ -22,7 +22,7 @@ doctor_with() {
 
 @test "all well: 0, a line a finding" {
     range=$(own_range)
-    freeport get --name other --tcp 1
+    freeport get --name other --tcp "$(own_range)"
     run -0 freeport doctor --tcp "$range" --udp "$range" /bin/true
     assert_line --index 0 "ok    config     none"
     assert_equal "$(finding segment)" "ok $TEST_SEGMENT, of user $UID, mode 0600"

@@ -50,7 +50,7 @@ ${range%-*}"
     configure FREEPORT_TCP=1 FREEPORT_SENTINELS=2 FREEPORT_SESSION=s1 FREEPORT_REPORT=/r FREEPORT_REPORT_ID=3:1:1 \
         FREEPORT_LOG=debug FREEPORT_SEGMENT_MODE=0660 FREEPORT_SEGMENT_OWNER=0
     lines --config "$CONFIG" two
-    run -0 after 'env | grep "^FREEPORT_" | grep -vE "_(SHIM|CLI|BUILD|LIBRARY|PROGRAMS|SANITIZE[A-Z_]*)=" | LC_ALL=C sort'
+    run -0 after 'env | grep "^FREEPORT_" | grep -vE "_(SHIM|CLI|BUILD|LIBRARY|PROGRAMS|SANITIZE[A-Z_]*|SEGMENT_ID)=" | LC_ALL=C sort'
     assert_output "FREEPORT_CONFIG=
 FREEPORT_LOG=debug
 FREEPORT_NAME=two

@@ -46,6 +46,7 @@ run_line() { sed -n '$s/ -- .*//p' "$BATS_TEST_TMPDIR/learnt"; }
 }
 
 @test "the line is one that works: neighbours together, ports of the default range left out of it" {
+    needs_networks
     run -0 learnt unshare -n /usr/bin/python3 "$BIND" "127.0.0.1 8080" "127.0.0.1 8081" "127.0.0.1 8082/udp" \
         "127.0.0.1 20000" "127.0.0.1 27017" "127.0.0.1 9000" "127.0.0.1 9000/udp"
     assert_equal "$(run_line)" "freeport run --tcp 20001-27016,27018-32767 --udp 20001-27016,27018-32767 \

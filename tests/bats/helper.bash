@@ -45,6 +45,7 @@ freeport_setup() {
         esac
     done
     export LC_ALL=C
+    export PATH=$PATH:/usr/sbin:/sbin # nginx and ip are there, and not everybody looks there
     TEST_SEGMENT=/freeport-test-$$-${EPOCHREALTIME//[.,]/}
     export FREEPORT_SEGMENT=$TEST_SEGMENT
     export FREEPORT_CONFIG= # not the one of whoever runs the tests

@@ -362,7 +362,7 @@ OWN_PIDS=(--pid --fork --kill-child)
 }
 
 @test "a port that was reserved in another pid namespace is kept for it: nobody here can tell that it is gone" {
-    ((UID == 0)) || OWN_PIDS+=(--user)
+    ((UID == 0)) || OWN_PIDS+=(--user --map-root-user)
     [[ -n ${FREEPORT_CLI:-} ]] || cannot "no command was built"
     needs_namespace --mount "${OWN_PIDS[@]}"
     configure FREEPORT_TCP="$first"
