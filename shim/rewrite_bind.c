@@ -3,6 +3,7 @@
 
 #include "guest.h"
 #include "log.h"
+#include "mapped.h"
 #include "report.h"
 #include "tell.h"
 
@@ -150,27 +151,6 @@ static int unknown_protocol(const struct fp_caller *caller, int error) {
     return error;
 }
 
-/*
- * Whether the kernel could read eight bytes there: it copies a signal set before it finds that it was not told what to
- * do with it. For what goes wrong there, EFAULT is the kernel's to say, and no reason to end the program.
- */
-static bool mapped(uintptr_t bytes) {
-    return syscall(SYS_rt_sigprocmask, -1, bytes, NULL, 8) == 0 || errno != EFAULT;
-}
-
-enum { PAGE = 4096, CALLERS_STACK = 16 * 1024 };
-
-/* An address is shorter than a page: with both ends there, all of it is. */
-static bool address_mapped(const struct sockaddr *address, socklen_t length) {
-    if (length < sizeof(struct sockaddr_in) || length > sizeof(struct sockaddr_storage))
-        return false;
-    uintptr_t at = (uintptr_t)address, last = at + length - 8, here = (uintptr_t)__builtin_frame_address(0);
-    /* Most often it is a variable of our caller's, a little farther up the stack: that needs no system call. */
-    if (at - here < CALLERS_STACK)
-        return true;
-    return mapped(at) && (at / PAGE == (last + 7) / PAGE || mapped(last));
-}
-
 /* Port 0. What the kernel would refuse anyway (no socket, bound already), it refuses in its own words. */
 static int bind_any(const struct fp_caller *caller, fp_bind_call *call, int fd, const struct sockaddr *address,
                     socklen_t length) {
@@ -207,7 +187,8 @@ bool fp_rewrites_bind(const struct fp_caller *caller, uint16_t port) {
 
 int fp_rewrite_bind(const struct fp_caller *caller, fp_bind_call *call, int fd, const struct sockaddr *theirs,
                     socklen_t length) {
-    if (!fp_readable(theirs) || !address_mapped(theirs, length) || !fp_address_ok(theirs, length))
+    if (length < sizeof(struct sockaddr_in) || length > sizeof(struct sockaddr_storage) || !fp_mapped(theirs, length) ||
+        !fp_address_ok(theirs, length))
         return FP_UNTOUCHED;
     /* Read once, as the kernel does: it may stand at an odd place, and another thread may change it. */
     struct sockaddr_storage copy;

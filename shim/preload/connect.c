@@ -2,8 +2,14 @@
 #include "real.h"
 #include "rewrite.h"
 
+/* A connection costs more than the look whether its address can be read. */
+static bool may_redirect(const struct sockaddr *address, socklen_t length) {
+    return fp_guest.has_sentinels && length >= sizeof(struct sockaddr) && length <= sizeof(struct sockaddr_storage) &&
+           fp_mapped(address, length) && fp_guest_may_redirect(&fp_guest, address, length);
+}
+
 int fp_hook_connect(const struct fp_real *real, int fd, const struct sockaddr *address, socklen_t length) {
-    if (!fp_hook_awake() || !fp_guest_may_redirect(&fp_guest, address, length))
+    if (!fp_hook_awake() || !may_redirect(address, length))
         return real->connect(fd, address, length);
     int saved = errno;
     struct sockaddr_storage instead;

@@ -11,6 +11,7 @@
 
 #include "compat.h"
 #include "guest.h"
+#include "mapped.h"
 #include "rewrite.h"
 
 #include <errno.h>
@@ -107,12 +108,16 @@ static inline int fp_hook_result(int error, int saved_errno) {
     return error < 0 ? -1 : 0;
 }
 
-/* How many messages sendmmsg takes at once (UIO_MAXIOV): it looks at no more of them. */
-enum { FP_MOST_MESSAGES = 1024 };
+/* Whether messages[i] can be read, where the one before it can: a system call for each page at most. */
+static inline bool fp_hook_message_mapped(const struct mmsghdr *messages, unsigned i) {
+    uintptr_t at = (uintptr_t)&messages[i];
+    bool fresh = i == 0 || (at - 1) / FP_PAGE != (at + sizeof messages[i] - 1) / FP_PAGE;
+    return !fresh || fp_mapped(&messages[i], sizeof messages[i]);
+}
 
-/* The length that a caller gave room for, before the kernel overwrites it. */
+/* The length that a caller gave room for, before the kernel overwrites it; 0 where it can't be read. */
 static inline socklen_t fp_hook_room(const void *address, const socklen_t *length) {
-    return address && fp_readable(length) ? *length : 0;
+    return address && fp_mapped(length, sizeof *length) ? *length : 0;
 }
 
 #endif

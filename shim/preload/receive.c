@@ -2,6 +2,8 @@
 #include "real.h"
 #include "rewrite.h"
 
+#include <netinet/in.h>
+
 ssize_t fp_hook_recvfrom(const struct fp_real *real, int fd, void *data, size_t size, int flags, struct sockaddr *from,
                          socklen_t *length) {
     if (!fp_hook_renames() || !from)
@@ -34,7 +36,7 @@ FP_EXPORT ssize_t __recvfrom_chk(int fd, void *restrict data, size_t size, size_
 }
 
 ssize_t fp_hook_recvmsg(const struct fp_real *real, int fd, struct msghdr *message, int flags) {
-    if (!fp_hook_renames() || !fp_readable(message) || !message->msg_name)
+    if (!fp_hook_renames() || !fp_mapped(message, sizeof *message) || !message->msg_name)
         return real->recvmsg(fd, message, flags);
     socklen_t room = message->msg_namelen;
     ssize_t got = real->recvmsg(fd, message, flags);
@@ -47,26 +49,44 @@ FP_EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
     return fp_hook_recvmsg(&fp_real, fd, message, flags);
 }
 
+/* Of how many messages of one call the names' rooms are kept, a byte for each. */
+enum { KEPT_ROOMS = 1024 };
+
 /* A name's room, in a byte: what is larger than any name is large enough. */
 static uint8_t small_room(const struct msghdr *message) {
     return message->msg_name ? (uint8_t)(message->msg_namelen < UINT8_MAX ? message->msg_namelen : UINT8_MAX) : 0;
 }
 
+/*
+ * Keeps the rooms, which the kernel overwrites with the names' lengths. Beyond the kept ones, only messages that have
+ * none, or enough for any name. Returns for how many messages that goes: the kernel may receive fewer than it is asked
+ * for, and so may the hook.
+ */
+static unsigned keep_rooms(const struct mmsghdr *messages, unsigned count, uint8_t rooms[static KEPT_ROOMS]) {
+    for (unsigned i = 0; i < count; i++) {
+        if (!fp_hook_message_mapped(messages, i))
+            return i;
+        uint8_t room = small_room(&messages[i].msg_hdr);
+        if (i < KEPT_ROOMS)
+            rooms[i] = room;
+        else if (room != 0 && room < sizeof(struct sockaddr_in6))
+            return i;
+    }
+    return count;
+}
+
 int fp_hook_recvmmsg(const struct fp_real *real, int fd, struct mmsghdr *messages, unsigned count, fp_mmsg_flags flags,
                      struct timespec *timeout) {
-    if (!fp_hook_renames() || !fp_readable(messages))
+    uint8_t rooms[KEPT_ROOMS];
+    unsigned known = fp_hook_renames() ? keep_rooms(messages, count, rooms) : 0;
+    if (known == 0)
         return real->recvmmsg(fd, messages, count, flags, timeout);
-    if (count > FP_MOST_MESSAGES)
-        count = FP_MOST_MESSAGES; /* the kernel has no such bound here; the rest comes with the next call */
-    /* The kernel overwrites each name's room with its length. */
-    uint8_t rooms[FP_MOST_MESSAGES];
-    for (unsigned i = 0; i < count; i++)
-        rooms[i] = small_room(&messages[i].msg_hdr);
-    int got = real->recvmmsg(fd, messages, count, flags, timeout);
-    for (int i = 0; i < got && (unsigned)i < count; i++) {
+    int got = real->recvmmsg(fd, messages, known, flags, timeout);
+    for (unsigned i = 0; (int)i < got; i++) {
         struct msghdr *message = &messages[i].msg_hdr;
-        if (rooms[i] != 0 && fp_guest_may_rename(&fp_guest, message->msg_name, rooms[i], message->msg_namelen))
-            fp_rewrite_peer_name(&fp_own_caller, fd, message->msg_name, rooms[i], message->msg_namelen);
+        socklen_t room = i < KEPT_ROOMS ? rooms[i] : message->msg_name ? UINT8_MAX : 0;
+        if (room != 0 && fp_guest_may_rename(&fp_guest, message->msg_name, room, message->msg_namelen))
+            fp_rewrite_peer_name(&fp_own_caller, fd, message->msg_name, room, message->msg_namelen);
     }
     return got;
 }

@@ -4,6 +4,9 @@
 
 #include <limits.h>
 
+/* How many messages sendmmsg takes at once (UIO_MAXIOV): it looks at no more of them. */
+enum { MOST_MESSAGES = 1024 };
+
 ssize_t fp_hook_sendto(const struct fp_real *real, int fd, const void *data, size_t size, int flags,
                        const struct sockaddr *to, socklen_t length) {
     if (!fp_hook_awake() || !fp_guest_may_redirect(&fp_guest, to, length))
@@ -41,7 +44,7 @@ static int redirect(int fd, const struct msghdr *message, struct msghdr *copy, s
 }
 
 ssize_t fp_hook_sendmsg(const struct fp_real *real, int fd, const struct msghdr *message, int flags) {
-    if (!fp_hook_awake() || !fp_readable(message) || !message->msg_name)
+    if (!fp_hook_awake() || !fp_guest.has_sentinels || !fp_mapped(message, sizeof *message) || !message->msg_name)
         return real->sendmsg(fd, message, flags);
     int saved = errno;
     struct sockaddr_storage instead;
@@ -71,16 +74,20 @@ static int sent_before(unsigned sent, int saved_errno) {
  */
 int fp_hook_sendmmsg(const struct fp_real *real, int fd, struct mmsghdr *messages, unsigned count,
                      fp_mmsg_flags flags) {
-    if (!fp_hook_awake() || !fp_guest.has_sentinels || !fp_readable(messages))
+    if (!fp_hook_awake() || !fp_guest.has_sentinels)
         return real->sendmmsg(fd, messages, count, flags);
-    if (count > FP_MOST_MESSAGES)
-        count = FP_MOST_MESSAGES;
+    if (count > MOST_MESSAGES)
+        count = MOST_MESSAGES;
     int saved = errno;
     unsigned sent = 0, plain = 0; /* plain: how many, from `sent` on, go where they say */
     while (sent + plain < count) {
         struct sockaddr_storage instead;
         struct mmsghdr copy = {.msg_len = 0};
         struct mmsghdr *at = &messages[sent + plain];
+        if (!fp_hook_message_mapped(messages, sent + plain)) {
+            plain = count - sent; /* EFAULT is the kernel's to say, of those that can't be read */
+            break;
+        }
         int error = at->msg_hdr.msg_name ? redirect(fd, &at->msg_hdr, &copy.msg_hdr, &instead) : FP_UNTOUCHED;
         if (error == FP_UNTOUCHED) {
             plain++;

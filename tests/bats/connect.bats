@@ -349,6 +349,7 @@ all_nodes_hear() {
             same "$way" "$socket" length 200 connect 127.0.0.1 "$SENTINEL"
             same "$way" "$socket" connect null 0
             same "$way" "$socket" connect low 0
+            same "$way" "$socket" connect bad 0
         done
         same "$way" connect 127.0.0.1 "$SENTINEL" # descriptor -1
         same "$way" fd 2 connect 127.0.0.1 "$SENTINEL"

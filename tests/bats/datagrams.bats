@@ -173,9 +173,7 @@ receives() {
         receives "$way" 1200 sendnumbers 1000 127.0.0.1 "$SENTINEL" sendnumbers 200 127.0.0.1 "$SENTINEL"
         # However many come at once, each of them has the right name.
         assert_regex "${lines[-1]}" "^[0-9]+ 127\.0\.0\.1 $SENTINEL2\$"
-        assert_equal "$(tail -n +5 <<<"$output")" \
-            "$( (seq 1000; seq 200) | head -n $((${#lines[@]} - 4)) | sed "s/\$/ 127.0.0.1 $SENTINEL2/")"
-        ((${#lines[@]} >= 1004)) || fail "only ${#lines[@]} lines"
+        assert_equal "$(tail -n +5 <<<"$output")" "$( (seq 1000; seq 200) | sed "s/\$/ 127.0.0.1 $SENTINEL2/")"
     done
 }
 
@@ -264,4 +262,13 @@ receives() {
     done
     [[ -z ${FREEPORT_SANITIZER_RUNTIME:-} ]] || skip "a sanitizer reads the header first"
     for way in "${WAYS[@]}"; do same "$way" udp4 sendmsgnull 64 recvmsgnull 64; done
+}
+
+@test "a header or a length in memory that can't be read: the kernel's own answer" {
+    [[ -z ${FREEPORT_SANITIZER_RUNTIME:-} ]] || skip "a sanitizer reads the header first"
+    for way in "${WAYS[@]}"; do
+        same "$way" udp4 sendmsgnull none recvmsgnull none
+        same "$way" udp4 sendmmsgodd none 1 sendmmsgodd none 2000 recvmmsgodd none 1 recvmmsgodd none 2000
+        same "$way" udp4 bind 127.0.0.1 "$ORDINARY" sendto 127.0.0.1 "$ORDINARY" x recvfromodd none
+    done
 }

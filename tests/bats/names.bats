@@ -208,6 +208,18 @@ connected() { printf '%s\n' tcp4 reuseaddr bind 127.0.0.1 "$SENTINEL" listen tcp
     done
 }
 
+@test "a name or a length in memory that can't be read: the kernel's own answer" {
+    [[ -z ${FREEPORT_SANITIZER_RUNTIME:-} ]] || skip "a sanitizer reads the length first"
+    for way in "${WAYS[@]}"; do
+        same "$way" tcp4 bind 127.0.0.1 "$ORDINARY" oddname name room none oddname name none room \
+            udp4 connect 127.0.0.1 "$ORDINARY" oddname peer room none oddname peer none room
+        for call in accept accept4; do
+            same "$way" tcp4 reuseaddr bind 127.0.0.1 "$ORDINARY" listen tcp4 connect 127.0.0.1 "$ORDINARY" \
+                tcp4 connect 127.0.0.1 "$ORDINARY" use 0 oddname "$call" room none oddname "$call" none room
+        done
+    done
+}
+
 @test "a UNIX socket's name is its path" {
     local path=$BATS_TEST_TMPDIR/a-path
     for way in "${WAYS[@]}"; do

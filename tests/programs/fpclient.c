@@ -93,6 +93,16 @@ static void set_nonblocking(struct runner *runner, char **arguments) {
         die("nonblock");
 }
 
+/* A pointer by its number, or `none`: to memory that is there, and can't be read. */
+static void *pointer(const char *text) {
+    static struct memory memory;
+    if (strcmp(text, "none") != 0)
+        return (void *)(uintptr_t)number(text);
+    if (!memory.base)
+        memory_make(&memory, 1);
+    return memory.at + 1 + 64; /* behind its end */
+}
+
 /* Addresses that are handed in */
 
 /*
@@ -240,7 +250,7 @@ static void send_without_name(struct runner *runner, char **arguments) {
 
 /* A pointer that has no header behind it. */
 static void send_null_header(struct runner *runner, char **arguments) {
-    const struct msghdr *volatile header = (const struct msghdr *)(uintptr_t)number(arguments[0]);
+    const struct msghdr *volatile header = pointer(arguments[0]);
     errno = MARKER;
     say_result(how.by_number ? syscall(SYS_sendmsg, current(runner), header, 0) : sendmsg(current(runner), header, 0),
                0);
@@ -388,8 +398,8 @@ static void odd_name(struct runner *runner, char **arguments) {
     static const char *const calls[] = {"name", "peer", "accept", "accept4"};
     struct sockaddr_storage name;
     socklen_t length = sizeof name;
-    void *at = strcmp(arguments[1], "room") == 0 ? (void *)&name : (void *)(uintptr_t)number(arguments[1]);
-    void *length_at = strcmp(arguments[2], "room") == 0 ? (void *)&length : (void *)(uintptr_t)number(arguments[2]);
+    void *at = strcmp(arguments[1], "room") == 0 ? (void *)&name : pointer(arguments[1]);
+    void *length_at = strcmp(arguments[2], "room") == 0 ? (void *)&length : pointer(arguments[2]);
     for (unsigned call = 0; call < sizeof calls / sizeof *calls; call++) {
         if (strcmp(arguments[0], calls[call]) != 0)
             continue;
@@ -488,8 +498,35 @@ static void receive_with_recvmsg(struct runner *runner, char **arguments) {
 }
 
 static void receive_null_header(struct runner *runner, char **arguments) {
-    struct msghdr *volatile header = (struct msghdr *)(uintptr_t)number(arguments[0]);
+    struct msghdr *volatile header = pointer(arguments[0]);
     say_result(receive_message(runner, header), 0);
+}
+
+/* The length of a name: LENGTH is a pointer. */
+static void receive_odd_length(struct runner *runner, char **arguments) {
+    char data[MOST_DATA];
+    struct sockaddr_storage name;
+    long got = receive_from(runner, data, &name, pointer(arguments[0]));
+    say_result(got, got);
+}
+
+/* COUNT messages at MESSAGES, a pointer. */
+static void send_odd_messages(struct runner *runner, char **arguments) {
+    struct mmsghdr *volatile messages = pointer(arguments[0]);
+    unsigned count = (unsigned)number(arguments[1]);
+    errno = MARKER;
+    say_result(how.by_number ? syscall(SYS_sendmmsg, current(runner), messages, count, 0)
+                             : sendmmsg(current(runner), messages, count, 0),
+               0);
+}
+
+static void receive_odd_messages(struct runner *runner, char **arguments) {
+    struct mmsghdr *volatile messages = pointer(arguments[0]);
+    unsigned count = (unsigned)number(arguments[1]);
+    errno = MARKER;
+    say_result(how.by_number ? syscall(NUMBER_OF_RECVMMSG, current(runner), messages, count, MSG_DONTWAIT, NULL)
+                             : recvmmsg(current(runner), messages, count, MSG_DONTWAIT, NULL),
+               0);
 }
 
 /* COUNT messages, message i with room for a name of rooms[i % kinds]. */
@@ -712,10 +749,13 @@ const struct word own_words[] = {
     {"recvfrom", 0, receive_with_recvfrom},
     {"recvmsg", 0, receive_with_recvmsg},
     {"recvmsgnull", 1, receive_null_header},
-    {"recvmmsg", 1, receive_many},       /* COUNT at most: a line each */
-    {"recvmmsgmixed", 1, receive_mixed}, /* with rooms of 128, NULL, 4, 2, 0, 300 and 16 bytes in turn */
-    {"reply", 1, reply},                 /* TEXT, to whom the last one came from */
-    {"read", 0, read_all},               /* a connection's text, until it ends */
+    {"recvmmsg", 1, receive_many},            /* COUNT at most: a line each */
+    {"recvmmsgmixed", 1, receive_mixed},      /* with rooms of 128, NULL, 4, 2, 0, 300 and 16 bytes in turn */
+    {"recvfromodd", 1, receive_odd_length},   /* LENGTH: a pointer, for the length of a name */
+    {"sendmmsgodd", 2, send_odd_messages},    /* MESSAGES COUNT: a pointer, and how many */
+    {"recvmmsgodd", 2, receive_odd_messages}, /* the same */
+    {"reply", 1, reply},                      /* TEXT, to whom the last one came from */
+    {"read", 0, read_all},                    /* a connection's text, until it ends */
 
     /* Servers: `ready`, then a line for each client; until they are killed */
     {"serve", 1, serve}, /* TEXT for each connection */
