@@ -295,42 +295,6 @@ static void check_privileged(struct checkup *checkup) {
     }
 }
 
-/* A sentinel inside the range is none; the settings have left it out. So they are read again, beside a port 1 alone. */
-static const char *sentinels_alone(const char *variable, void *context) {
-    if (strcmp(variable, "FREEPORT_TCP") == 0 || strcmp(variable, "FREEPORT_UDP") == 0)
-        return "1";
-    return strcmp(variable, "FREEPORT_SENTINELS") == 0 ? context : NULL;
-}
-
-static void in_silence(const struct fp_settings *settings, const char *variable, const char *value,
-                       const char *expected, void *context) {
-    (void)settings;
-    (void)variable;
-    (void)value;
-    (void)expected;
-    (void)context;
-}
-
-static void check_sentinels(struct checkup *checkup, const struct cli_call *call) {
-    enum cli_origin origin;
-    struct fp_settings said = {0};
-    const char *given = cli_given(call, "FREEPORT_SENTINELS", &origin);
-    if (!given)
-        return;
-    char *text = cli_need(strdup(given));
-    fp_settings_read(&said, sentinels_alone, in_silence, text);
-    free(text);
-    for (unsigned i = 0; i < FP_PROTOCOLS; i++) {
-        struct fp_portset inside = common(&said.named[i], &checkup->settings->ranges[i].ports);
-        if (fp_portset_empty(&inside))
-            continue;
-        char *ports = cli_ports(&inside);
-        say(checkup, MEND, "sentinels", "%s/%s: inside the range, whose ports are never replaced; leave them out of it",
-            ports, protocol_names[i]);
-        free(ports);
-    }
-}
-
 /* Who is there already. */
 
 enum { MOST_EXAMPLES = 3 };
@@ -395,7 +359,6 @@ static int check(struct cli_call *call, struct checkup *checkup) {
     check_shim(checkup);
     check_local_range(checkup);
     check_privileged(checkup);
-    check_sentinels(checkup, call);
     check_busy(checkup, sockets, FREEPORT_TCP);
     check_busy(checkup, sockets, FREEPORT_UDP);
     if (call->operands > 0)

@@ -146,6 +146,10 @@ int cli_open_with(const struct fp_settings *settings, bool create, struct freepo
     };
     if (error == 0)
         error = fp_configure(whole, &config);
+    /* The sentinels that are named are no ports to assign. */
+    for (unsigned i = 0; error == 0 && i < FP_PROTOCOLS; i++)
+        if (settings->managed[i])
+            whole->ranges[i] = settings->ranges[i];
     if (error != 0) {
         int code = refused(&handle->facts, error);
         cli_close(handle);

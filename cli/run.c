@@ -269,10 +269,14 @@ static int export_port(struct freeport *fp, const struct fp_settings *settings, 
         return cli_bad_value("--export", text,
                              index == FP_TCP ? "a range for it, in --tcp or FREEPORT_TCP"
                                              : "a range for it, in --udp or FREEPORT_UDP");
-    if (!fp_settings_has_sentinel(settings, index, export->sentinel))
-        return cli_bad_value("--export", text, "a port outside the range, whose own ports are never sentinels");
-    bool both = fp_settings_has_sentinel(settings, !index, export->sentinel);
-    int error = fp_pledge(fp, export->protocol, export->sentinel, both, settings->timeout_ms, &port);
+    struct fp_bind bind = {.fp = fp,
+                           .protocol = index,
+                           .sentinel = export->sentinel,
+                           .pledge = fp_settings_has_sentinel(settings, !index, export->sentinel),
+                           .timeout_ms = settings->timeout_ms};
+    for (unsigned i = 0; i < FP_PROTOCOLS; i++)
+        bind.named[i] = fp_portset_has(&settings->named[i], export->sentinel);
+    int error = fp_pledge(&bind, true, &port);
     if (error != 0)
         return cli_no_port(settings, export->protocol, error);
     snprintf(number, sizeof number, "%u", port);

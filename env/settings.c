@@ -192,13 +192,6 @@ static bool read_range(const struct variable *variable, struct fp_settings *sett
     return false;
 }
 
-/* A range may lie between the ports of an element, and is no part of it. */
-static void add_less(struct fp_portset *set, uint16_t from, uint16_t to, const struct fp_portset *less) {
-    fp_portset_add(set, from, to);
-    for (unsigned word = from / 64; word <= to / 64u; word++)
-        set->words[word] &= ~less->words[word];
-}
-
 /* One element of the list. Protocols without a range of their own are left alone, whatever is said about them. */
 static bool read_sentinel(struct fp_settings *settings, const char **text) {
     bool all = skip(text, "all"), tcp, udp;
@@ -215,10 +208,12 @@ static bool read_sentinel(struct fp_settings *settings, const char **text) {
     for (int protocol = 0; protocol < FP_PROTOCOLS; protocol++) {
         if (!chosen[protocol] || !settings->managed[protocol])
             continue;
-        if (all)
+        if (all) {
             settings->all[protocol] = true;
-        else
-            add_less(&settings->named[protocol], from, to, &settings->ranges[protocol].ports);
+            continue;
+        }
+        fp_portset_add(&settings->named[protocol], from, to);
+        fp_range_take_out(&settings->ranges[protocol], from, to);
     }
     return true;
 }
@@ -235,6 +230,16 @@ static bool read_sentinel_list(struct fp_settings *settings, const char *text) {
     return false;
 }
 
+/* The ranges as they were before any sentinel was taken out of them. */
+static void restore_ranges(struct fp_settings *settings) {
+    for (int protocol = 0; protocol < FP_PROTOCOLS; protocol++) {
+        if (settings->range[protocol][0] == '\0')
+            continue;
+        memset(&settings->ranges[protocol], 0, sizeof settings->ranges[protocol]);
+        fp_range_parse(&settings->ranges[protocol], settings->range[protocol]);
+    }
+}
+
 /*
  * A list that can't be read counts as "all", and nothing as named: whichever port was meant, a bind to it is managed
  * and fails, while a client may go on to connect where it always did. Wants the ranges to be read before.
@@ -246,6 +251,7 @@ static bool read_sentinels(const struct variable *variable, struct fp_settings *
     settings->sentinels_any = *value != '\0';
     if (!readable) {
         memset(settings->named, 0, sizeof settings->named);
+        restore_ranges(settings);
         read_sentinel_list(settings, "all");
     }
     return readable;
@@ -296,6 +302,8 @@ static bool read_user(const struct variable *variable, struct fp_settings *setti
 
 #define FIELD(member)                                                                                                  \
     .offset = offsetof(struct fp_settings, member), .size = sizeof(((struct fp_settings *)NULL)->member)
+
+#define EXPECTED_REST(variable) "sentinels that leave a port of " variable "; name fewer, or widen " variable
 
 #define EXPECTED_RANGE "FROM-TO or PORT, several with commas, 1 to 65535, 1023 characters at most"
 
@@ -464,6 +472,19 @@ static void set_defaults(struct fp_settings *settings) {
             variables[i].read(&variables[i], settings, variables[i].initial);
 }
 
+/* Whether the sentinels have left each range a port. One that can't be read had none before. */
+static void check_rest(struct fp_settings *settings, fp_settings_source *source, fp_settings_complaint *complaint,
+                       void *context) {
+    static const char *const expected[FP_PROTOCOLS] = {EXPECTED_REST("FREEPORT_TCP"), EXPECTED_REST("FREEPORT_UDP")};
+
+    for (int protocol = 0; protocol < FP_PROTOCOLS; protocol++) {
+        if (settings->range[protocol][0] == '\0' || settings->ranges[protocol].size > 0)
+            continue;
+        settings->bad = true;
+        complaint(settings, "FREEPORT_SENTINELS", source("FREEPORT_SENTINELS", context), expected[protocol], context);
+    }
+}
+
 bool fp_settings_read(struct fp_settings *settings, fp_settings_source *source, fp_settings_complaint *complaint,
                       void *context) {
     if (!source("FREEPORT_TCP", context) && !source("FREEPORT_UDP", context))
@@ -479,6 +500,7 @@ bool fp_settings_read(struct fp_settings *settings, fp_settings_source *source, 
         settings->bad = true;
         complaint(settings, variable->name, value, variable->expected, context);
     }
+    check_rest(settings, source, complaint, context);
     return true;
 }
 

@@ -56,21 +56,23 @@ struct fp_settings {
      * its protocol is in `managed` and `bad` is set: its managed binds fail with EINVAL.
      */
     char range[FP_PROTOCOLS][1024];
-    struct fp_range ranges[FP_PROTOCOLS]; /* the same as sets */
+    struct fp_range ranges[FP_PROTOCOLS]; /* the same as sets, less the sentinels that are named */
 
     /*
-     * The sentinels that were named, by PORT or FROM-TO, less the range itself; none for a protocol without a range
-     * variable. What only "all" makes a sentinel is let through on connect. A list that can't be read counts as "all":
-     * `bad` makes the binds fail, and connections go where they would have gone.
+     * The sentinels that were named, by PORT or FROM-TO; none for a protocol without a range variable. What only "all"
+     * makes a sentinel is let through on connect. A list that can't be read counts as "all": `bad` makes the binds
+     * fail, and connections go where they would have gone.
      */
     struct fp_portset named[FP_PROTOCOLS];
     char report[PATH_MAX]; /* empty: none */
 };
 
-/* Whether a port is a sentinel of that protocol: named, or one of all but the range itself. */
+/*
+ * Whether a port is a sentinel of that protocol: named, or one of all. Of all, those that the session was given are
+ * none, which its table knows.
+ */
 static inline bool fp_settings_has_sentinel(const struct fp_settings *settings, unsigned protocol, uint16_t port) {
-    return fp_portset_has(&settings->named[protocol], port) ||
-           (settings->all[protocol] && port != 0 && !fp_portset_has(&settings->ranges[protocol].ports, port));
+    return fp_portset_has(&settings->named[protocol], port) || (settings->all[protocol] && port != 0);
 }
 
 /*

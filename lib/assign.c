@@ -174,11 +174,15 @@ int fp_release(struct freeport *fp, enum freeport_protocol protocol, fp_owner ow
     return 0;
 }
 
-/* What was kept for a session's sentinel is bound now, and the session's clients are to find it. */
-static void fulfil(struct fp_segment *segment, fp_owner self, unsigned protocol, uint16_t port, fp_meaning meaning,
-                   const struct sockaddr *address) {
-    fp_meaning bound = fp_with_state(meaning, FP_BOUND);
-    if (!fp_is_kept(meaning) ||
+/*
+ * The port of a session's sentinel was bound by its number. Where it was kept, the session's clients are to find it
+ * now; where its server is gone, `self` is the server.
+ */
+static void fulfil(struct fp_segment *segment, fp_owner self, unsigned protocol, uint16_t port, fp_owner owner,
+                   fp_meaning meaning, const struct sockaddr *address) {
+    fp_meaning bound = fp_with_state(meaning, FP_BOUND) | FP_HAD | FP_BY_NUMBER;
+    bool server_gone = fp_state(meaning) == FP_BOUND && fp_owner_gone_quick(owner);
+    if ((!fp_is_kept(meaning) && !server_gone) ||
         !atomic_compare_exchange_strong(&fp_entry_at(segment, protocol, port)->meaning, &meaning, bound))
         return;
     /* Killed here: bound, with its old owner and without its address. */
@@ -193,9 +197,8 @@ void fp_note_explicit(struct freeport *fp, fp_owner for_whom, unsigned protocol,
     fp_owner owner = fp_entry_owner(segment, protocol, port);
     fp_meaning meaning = fp_entry_meaning(segment, protocol, port);
     bool sentinel = fp_is_sentinel(meaning);
-    if (owner != 0 && sentinel && fp->has_session &&
-        fp_label_is(&segment->sessions[fp_session(meaning)], &fp->session)) {
-        fulfil(segment, self, protocol, port, meaning, address); /* this session's own, bound by its real number */
+    if (owner != 0 && sentinel && fp->has_session && fp_is_of_session(segment, meaning, &fp->session)) {
+        fulfil(segment, self, protocol, port, owner, meaning, address);
         return;
     }
     bool there = owner != 0 && !fp_owner_gone_quick(owner);

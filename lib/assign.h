@@ -46,24 +46,24 @@ struct fp_bind {
     socklen_t length;
     uint16_t sentinel;
     bool pledge;
-    int timeout_ms;     /* 0: waits for nobody; negative: no bound */
-    fp_bind_call *bind; /* how fd is bound; NULL: as sockets of the allocator's own, by fp->calls */
+    bool named[FP_PROTOCOL_COUNT]; /* the caller's own list names the sentinel */
+    int timeout_ms;                /* 0: waits for nobody; negative: no bound */
+    fp_bind_call *bind;            /* how fd is bound; NULL: as sockets of the allocator's own, by fp->calls */
 };
 
 /* *conflict: whether -EADDRINUSE is the kernel's word on the port that the session has already. */
 int fp_bind(const struct fp_bind *bind, uint16_t *port, bool *conflict);
 
-/* Notes that a port inside the range was bound by its number, so that nobody else is given it. `owner`: as of struct
- * fp_bind. */
+/* Notes that a port was bound by its number, so that nobody else is given it. `owner`: as of struct fp_bind. */
 void fp_note_explicit(struct freeport *fp, fp_owner owner, unsigned protocol, uint16_t port,
                       const struct sockaddr *address);
 
 /*
- * The port that the session has for a sentinel; where it has none, one is kept for it from here on, which nobody has
- * bound so far. `both`: the sentinel is one of the other protocol too. Errors as freeport_get().
+ * The port that the session has for bind->sentinel; where it has none, one is kept for it from here on, which nobody
+ * has bound so far. `exported`: its number is about to be told to a program that may bind it without the shim. The
+ * socket and the address of *bind are not looked at. Errors as freeport_get(). A signal handler may call it.
  */
-int fp_pledge(struct freeport *fp, enum freeport_protocol protocol, uint16_t sentinel, bool both, int timeout_ms,
-              uint16_t *port);
+int fp_pledge(const struct fp_bind *bind, bool exported, uint16_t *port);
 
 /* freeport_release() for a process that need not be the caller. */
 int fp_release(struct freeport *fp, enum freeport_protocol protocol, fp_owner owner, uint16_t port);

@@ -49,6 +49,12 @@ static int intern(struct fp_attempt *attempt, unsigned *name, unsigned *session)
     return 0;
 }
 
+static fp_meaning claim_of(const struct fp_attempt *attempt, unsigned name, unsigned session) {
+    const struct fp_bind *bind = attempt->bind;
+    fp_meaning named = bind->named[bind->protocol] ? FP_NAMED : 0;
+    return fp_with_serial(fp_meaning_of(FP_CLAIMED, bind->sentinel, name, session) | named, attempt->search.serial);
+}
+
 int fp_attempt_begin(struct fp_attempt *attempt, const struct fp_bind *bind) {
     unsigned name, session;
     attempt->bind = bind;
@@ -60,8 +66,7 @@ int fp_attempt_begin(struct fp_attempt *attempt, const struct fp_bind *bind) {
         return error;
     fp_search_begin(&attempt->search, bind->fp->segment, name, bind->protocol, bind->fp->ranges[bind->protocol],
                     attempt->self);
-    attempt->meaning = fp_meaning_of(FP_CLAIMED, bind->sentinel, name, session);
-    attempt->meaning = fp_with_serial(attempt->meaning, attempt->search.serial);
+    attempt->meaning = claim_of(attempt, name, session);
     return 0;
 }
 
@@ -121,8 +126,7 @@ void fp_attempt_record(struct fp_attempt *attempt, uint16_t port) {
     unsigned name, session;
     /* Labels were emptied meanwhile, before the claim could keep ours maybe. From the claim on they are kept. */
     if (atomic_load(&segment->header.reclaimed) != attempt->reclaimed && intern(attempt, &name, &session) == 0)
-        attempt->meaning =
-            fp_with_serial(fp_meaning_of(FP_CLAIMED, bind->sentinel, name, session), attempt->search.serial);
+        attempt->meaning = claim_of(attempt, name, session);
     fp_entry_record(segment, bind->protocol, port, fp_with_state(attempt->meaning, FP_BOUND) | FP_HAD, bind->address);
 }
 

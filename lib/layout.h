@@ -101,7 +101,13 @@ struct fp_segment {
     /* Hints for the search, by protocol and port. A wrong bit costs time, never a port. */
     _Atomic uint64_t taken[FP_PROTOCOL_COUNT][FP_WORDS]; /* not to be had at first glance */
     _Atomic uint64_t held[FP_PROTOCOL_COUNT][FP_WORDS];  /* nor at the second: a sentinel's, reserved, or found busy */
-    struct fp_label sessions[FP_SESSIONS];               /* slot 0 stands for "no session" and stays empty */
+    /*
+     * What the index has ever had, so that a number that means nothing to any session is told by one bit. Bits are set
+     * before the index slot is written, and are never cleared.
+     */
+    _Atomic uint64_t sentinels[FP_PROTOCOL_COUNT][FP_WORDS]; /* the sentinels */
+    _Atomic uint64_t meant[FP_WORDS];                        /* those, and the ports behind them, of both protocols */
+    struct fp_label sessions[FP_SESSIONS];                   /* slot 0 stands for "no session" and stays empty */
     /* (session, protocol, sentinel) -> port, by hash: 48 bits of tag, 16 of port. Only a pointer: the entry decides. */
     _Atomic uint64_t index[FP_INDEX_SLOTS];
     struct fp_entry entries[FP_PROTOCOL_COUNT][FP_PORTS];
@@ -117,10 +123,11 @@ static_assert(offsetof(struct fp_segment, lock) == 144, "a format");
 static_assert(offsetof(struct fp_segment, names) == 656, "a format");
 static_assert(offsetof(struct fp_segment, cursors) == 656 + 1024 * 80, "a format");
 static_assert(offsetof(struct fp_segment, taken) == 98960, "a format");
-static_assert(offsetof(struct fp_segment, sessions) == 98960 + 4 * 8192, "a format");
-static_assert(offsetof(struct fp_segment, index) == 131728 + 16384 * 80, "a format");
-static_assert(offsetof(struct fp_segment, entries) == 1442448 + 131072 * 8, "a format");
-static_assert(sizeof(struct fp_segment) == 2491024 + 131072 * 48, "a format");
+static_assert(offsetof(struct fp_segment, sentinels) == 98960 + 4 * 8192, "a format");
+static_assert(offsetof(struct fp_segment, sessions) == 98960 + 7 * 8192, "a format");
+static_assert(offsetof(struct fp_segment, index) == 156304 + 16384 * 80, "a format");
+static_assert(offsetof(struct fp_segment, entries) == 1467024 + 131072 * 8, "a format");
+static_assert(sizeof(struct fp_segment) == 2515600 + 131072 * 48, "a format");
 static_assert(FP_ATOMIC_64_LOCK_FREE, "64-bit atomics that need a lock of the process cannot be shared");
 
 #endif

@@ -68,13 +68,41 @@ bool fp_portset_parse(struct fp_portset *set, const char *text) {
     return parse(set, text, &first, &last);
 }
 
+/* Of 64 ports. Most words of a range are full, and the instruction may be none of this processor's. */
+static unsigned count(uint64_t word) {
+    return word == UINT64_MAX ? 64 : (unsigned)__builtin_popcountll(word);
+}
+
 bool fp_range_parse(struct fp_range *range, const char *text) {
     range->first = UINT16_MAX;
     range->last = 0;
     if (!parse(&range->ports, text, &range->first, &range->last))
         return false;
     for (unsigned word = range->first / 64; word <= range->last / 64u; word++)
-        range->size +=
-            range->ports.words[word] == UINT64_MAX ? 64 : (unsigned)__builtin_popcountll(range->ports.words[word]);
+        range->size += count(range->ports.words[word]);
     return true;
+}
+
+void fp_range_take_out(struct fp_range *range, uint16_t from, uint16_t to) {
+    if (from < range->first)
+        from = range->first;
+    if (to > range->last)
+        to = range->last;
+    for (unsigned port = from; port <= to && range->size > 0;) {
+        uint64_t *word = &range->ports.words[port / 64], mask = UINT64_MAX << (port % 64);
+        if (port / 64 == to / 64)
+            mask &= UINT64_MAX >> (63 - to % 64);
+        range->size -= count(*word & mask);
+        *word &= ~mask;
+        port = (port / 64 + 1) * 64;
+    }
+    if (range->size == 0) {
+        range->first = UINT16_MAX;
+        range->last = 0;
+        return;
+    }
+    while (!fp_portset_has(&range->ports, range->first))
+        range->first++;
+    while (!fp_portset_has(&range->ports, range->last))
+        range->last--;
 }

@@ -29,6 +29,9 @@ struct fp_range {
 /* fp_portset_parse() and the rest, of zeroed memory. False where it can't be read: of size 0. */
 bool fp_range_parse(struct fp_range *range, const char *text);
 
+/* Takes from..to out, both included; from <= to. What is left may be empty: of size 0. */
+void fp_range_take_out(struct fp_range *range, uint16_t from, uint16_t to);
+
 /* Adds from..to, both included; from <= to. */
 void fp_portset_add(struct fp_portset *set, uint16_t from, uint16_t to);
 

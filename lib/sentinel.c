@@ -18,7 +18,6 @@
 #include "uncancelled.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <time.h>
 
 enum {
@@ -114,7 +113,9 @@ static void pledge(struct fp_attempt *attempt, uint16_t port) {
     if (!attempt->search.twin || !fp_portset_has(&attempt->fp->ranges[other]->ports, port))
         return;
     struct fp_locked locked;
-    fp_meaning meaning = fp_with_state(attempt->meaning, FP_PLEDGED);
+    fp_meaning meaning = fp_with_state(attempt->meaning & ~FP_NAMED, FP_PLEDGED);
+    if (attempt->bind->named[other])
+        meaning |= FP_NAMED;
     fp_lock(segment, &locked);
     if (session_port(attempt, other) == 0 && !fp_hint(segment->taken[other], port) &&
         fp_entry_claim(segment, other, port, 0, attempt->self, meaning)) {
@@ -189,6 +190,7 @@ static bool stranger_holds(struct fp_attempt *attempt, uint16_t port, fp_owner o
 static int bind_again(struct fp_attempt *attempt, uint16_t port, fp_owner owner, fp_meaning meaning, bool stuck) {
     struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, port);
     fp_meaning expected = meaning, claim = fp_with_state(fp_with_serial(meaning, attempt->search.serial), FP_CLAIMED);
+    claim &= ~FP_BY_NUMBER;
     fp_owner was = owner;
     /*
      * The owner first: a claim always names who makes it. Killed before the claim: the sentinel's, of one who is gone,
@@ -211,7 +213,8 @@ static int bind_again(struct fp_attempt *attempt, uint16_t port, fp_owner owner,
         attempt->meaning = claim; /* and not before: the next port that is claimed was never had */
         fp_attempt_record(attempt, port);
     } else {
-        atomic_compare_exchange_strong(&entry->meaning, &claim, stuck ? meaning : fp_with_state(meaning, FP_BOUND));
+        atomic_compare_exchange_strong(&entry->meaning, &claim,
+                                       stuck || fp_is_kept(meaning) ? meaning : fp_with_state(meaning, FP_BOUND));
         atomic_store(&entry->owner, owner);
     }
     return error;
@@ -252,6 +255,9 @@ static int bind_session(struct fp_attempt *attempt, uint16_t port) {
         forget(attempt, port, owner);
         return -EAGAIN;
     }
+    if (error == 0 && meaning & FP_BY_NUMBER)
+        atomic_compare_exchange_strong(&fp_entry_at(segment, protocol, port)->meaning, &meaning,
+                                       meaning & ~FP_BY_NUMBER);
     return error;
 }
 
@@ -314,7 +320,7 @@ int fp_bind_sentinel(const struct fp_bind *bind, uint16_t *port, bool *conflict)
 /* A sentinel without a socket. */
 
 /* A port that is free in the kernel becomes the session's, and nobody has bound it. As bind_first(). */
-static int pledge_first(struct fp_attempt *attempt, uint16_t port, bool claimed) {
+static int pledge_first(struct fp_attempt *attempt, uint16_t port, bool claimed, bool exported) {
     int error = probe(attempt, port);
     if (error == 0 && !claimed && !seize(attempt, port))
         return -EAGAIN;
@@ -322,59 +328,84 @@ static int pledge_first(struct fp_attempt *attempt, uint16_t port, bool claimed)
         fp_attempt_give_up(attempt, port, claimed, error);
         return error;
     }
-    fp_entry_record(attempt->fp->segment, attempt->bind->protocol, port, fp_with_state(attempt->meaning, FP_EXPORTED),
-                    NULL);
+    fp_entry_record(attempt->fp->segment, attempt->bind->protocol, port,
+                    fp_with_state(attempt->meaning, exported ? FP_EXPORTED : FP_PLEDGED), NULL);
     pledge(attempt, port);
     return 0;
 }
 
-/* Whether the port that the session has is worth nothing any more: nobody of ours is there, and a stranger is. */
-static bool lost(struct fp_attempt *attempt, uint16_t port) {
-    fp_owner owner = fp_entry_owner(attempt->fp->segment, attempt->bind->protocol, port);
-    if (!fp_owner_gone(owner) || !stranger_holds(attempt, port, owner))
+/*
+ * True if only a foreign process can be bound to the session's port. The process that has the port by the table may
+ * have given it to any other, unless it was kept and its number told to no program.
+ */
+static bool foreign_alone(struct fp_attempt *attempt, uint16_t port, fp_owner owner, fp_meaning meaning) {
+    struct fp_segment *segment = attempt->fp->segment;
+    fp_meaning twin = fp_entry_meaning(segment, !attempt->bind->protocol, port);
+    bool told = fp_state(twin) == FP_EXPORTED && fp_is_of_session(segment, twin, &attempt->fp->session);
+    return fp_owner_gone(owner) || (fp_state(meaning) == FP_PLEDGED && !told);
+}
+
+/* Whether the session's port is lost: a foreign process is bound to it. */
+static bool lost(struct fp_attempt *attempt, uint16_t port, fp_owner owner, fp_meaning meaning) {
+    if (!foreign_alone(attempt, port, owner, meaning) || !stranger_holds(attempt, port, owner))
         return false;
-    /* Nobody's: whoever forgot it was killed half way. */
+    /* An entry without an owner: a process was killed between the two steps of forgetting it. */
     struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, port);
-    fp_meaning meaning = atomic_load(&entry->meaning);
     if (owner == 0)
         atomic_compare_exchange_strong(&entry->meaning, &meaning, fp_meaning_of(FP_BUSY, 0, 0, 0));
     forget(attempt, port, owner);
     return true;
 }
 
-/* The port that the session has, unless it is lost. */
-static int keep(struct fp_attempt *attempt, uint16_t port) {
-    return lost(attempt, port) ? -EAGAIN : 0;
+/* A kept port becomes one that a program was told, or whose sentinel is named. */
+static bool promote(struct fp_attempt *attempt, uint16_t port, fp_meaning meaning, bool exported) {
+    struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, port);
+    fp_meaning better = meaning | (attempt->meaning & FP_NAMED);
+    if (exported && fp_state(meaning) == FP_PLEDGED)
+        better = fp_with_state(better, FP_EXPORTED);
+    if (better == meaning)
+        return true;
+    if (!atomic_compare_exchange_strong(&entry->meaning, &meaning, better))
+        return false;
+    if (exported)
+        atomic_store(&entry->owner, attempt->self);
+    return true;
 }
 
-static int pledge_sentinel(const struct fp_bind *bind, uint16_t *port) {
+/* The port that the session has, unless it is lost. -EAGAIN: look at the session again. */
+static int keep(struct fp_attempt *attempt, uint16_t port, bool exported) {
+    fp_owner owner = fp_entry_owner(attempt->fp->segment, attempt->bind->protocol, port);
+    fp_meaning meaning = fp_entry_meaning(attempt->fp->segment, attempt->bind->protocol, port);
+    if (!fp_is_sentinel(meaning) || lost(attempt, port, owner, meaning))
+        return -EAGAIN;
+    return !fp_is_kept(meaning) || promote(attempt, port, meaning, exported) ? 0 : -EAGAIN;
+}
+
+static int pledge_sentinel(const struct fp_bind *bind, bool exported, uint16_t *port) {
     struct fp_attempt attempt;
     bool session, claimed;
+    unsigned joins = 0;
     int error = begin(&attempt, bind, bind->pledge);
     while (error == 0) {
         error = choose_any(&attempt, port, &session, &claimed);
         if (error != 0)
             return error;
-        error = session ? keep(&attempt, *port) : pledge_first(&attempt, *port, claimed);
+        error = session ? keep(&attempt, *port, exported) : pledge_first(&attempt, *port, claimed, exported);
         if (error != -EADDRINUSE && error != -EAGAIN)
             return error;
+        if (session && ++joins == MOST_JOINS)
+            return -EADDRINUSE;
         error = fp_attempt_expired(&attempt) ? -ETIMEDOUT : 0;
     }
     return error;
 }
 
-int fp_pledge(struct freeport *fp, enum freeport_protocol protocol, uint16_t sentinel, bool both, int timeout_ms,
-              uint16_t *port) {
-    struct fp_bind bind = {.fp = fp,
-                           .protocol = protocol == FREEPORT_TCP ? FP_TCP_INDEX : FP_UDP_INDEX,
-                           .sentinel = sentinel,
-                           .pledge = both,
-                           .timeout_ms = timeout_ms};
-    if (fp->ranges[bind.protocol]->size == 0 || !fp->has_session || sentinel == 0)
+int fp_pledge(const struct fp_bind *bind, bool exported, uint16_t *port) {
+    if (bind->fp->ranges[bind->protocol]->size == 0 || !bind->fp->has_session || bind->sentinel == 0)
         return -EINVAL;
     struct fp_alone alone;
     fp_alone_begin(&alone);
-    int error = pledge_sentinel(&bind, port);
+    int error = pledge_sentinel(bind, exported, port);
     fp_alone_end(&alone);
     return error;
 }

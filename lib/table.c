@@ -261,6 +261,9 @@ uint16_t fp_index_add(struct fp_segment *segment, const struct fp_text *session,
             return (uint16_t)slot;
         if (slot != 0 && !same && slot_live(segment, slot))
             continue;
+        fp_hint_set(segment->sentinels[protocol], sentinel);
+        fp_hint_set(segment->meant, sentinel);
+        fp_hint_set(segment->meant, port);
         /* The reach first: a reader that sees the slot has to be willing to go as far. */
         uint32_t reach = atomic_load(&segment->header.reach);
         while (reach < distance && !atomic_compare_exchange_weak(&segment->header.reach, &reach, distance)) {
@@ -272,10 +275,14 @@ uint16_t fp_index_add(struct fp_segment *segment, const struct fp_text *session,
     return port;
 }
 
+bool fp_is_of_session(const struct fp_segment *segment, fp_meaning meaning, const struct fp_text *session) {
+    return fp_label_is(&segment->sessions[fp_session(meaning)], session);
+}
+
 uint16_t fp_sentinel_behind(const struct fp_segment *segment, const struct fp_text *session, unsigned protocol,
                             uint16_t port) {
     fp_meaning meaning = atomic_load_explicit(&segment->entries[protocol][port].meaning, memory_order_acquire);
-    if (!fp_is_sentinel(meaning) || !fp_label_is(&segment->sessions[fp_session(meaning)], session))
+    if (!fp_is_sentinel(meaning) || !fp_is_of_session(segment, meaning, session))
         return 0;
     return fp_requested(meaning);
 }

@@ -18,15 +18,15 @@ enum fp_state {
     FP_BOUND,    /* assigned */
     FP_RESERVED, /* handed out by freeport_get() */
     FP_EXPLICIT, /* bound by its number */
-    FP_PLEDGED,  /* the other protocol's half of a sentinel */
+    FP_PLEDGED,  /* kept for a sentinel that nobody has bound: the other protocol's half, or for a client's sake */
     FP_EXPORTED, /* a sentinel's, told to a program before anybody binds it: one that goes past the shim may */
     FP_BUSY,     /* a stranger's, when it was last tried; has no owner */
 };
 
 /*
- * requested (16 bits), state (4), name (11), FP_HAD, session (16), and 16 to tell one assignment of a port from the
- * next, so that whoever compares and swaps a meaning that it read a moment ago never hits one that merely looks the
- * same.
+ * requested (16 bits), state (4), name (11), FP_HAD, session (14), FP_BY_NUMBER, FP_NAMED, and 16 to tell one
+ * assignment of a port from the next, so that whoever compares and swaps a meaning that it read a moment ago never hits
+ * one that merely looks the same.
  */
 static inline fp_meaning fp_meaning_of(enum fp_state state, uint16_t requested, unsigned name, unsigned session) {
     return (fp_meaning)requested | ((fp_meaning)state << 16) | ((fp_meaning)name << 20) | ((fp_meaning)session << 32);
@@ -34,6 +34,12 @@ static inline fp_meaning fp_meaning_of(enum fp_state state, uint16_t requested, 
 
 /* The kernel has said yes to it once: a claim of it is no first one, and somebody of ours may still be there. */
 #define FP_HAD (UINT64_C(1) << 31)
+
+/* Of a sentinel's port: every bind of it so far was to its own number. */
+#define FP_BY_NUMBER (UINT64_C(1) << 46)
+
+/* Of a sentinel's port: a process of the session names the sentinel, so that its clients are not let through. */
+#define FP_NAMED (UINT64_C(1) << 47)
 
 static inline fp_meaning fp_with_serial(fp_meaning meaning, uint32_t serial) {
     return (meaning & UINT64_C(0xffffffffffff)) | ((fp_meaning)serial << 48);
@@ -119,6 +125,9 @@ uint16_t fp_index_find(const struct fp_segment *segment, const struct fp_text *s
  */
 uint16_t fp_index_add(struct fp_segment *segment, const struct fp_text *session, unsigned protocol, uint16_t sentinel,
                       uint16_t port);
+
+/* Whether an entry is that session's. */
+bool fp_is_of_session(const struct fp_segment *segment, fp_meaning meaning, const struct fp_text *session);
 
 /* The sentinel of that session for which a real port stands; 0 where it stands for none. */
 uint16_t fp_sentinel_behind(const struct fp_segment *segment, const struct fp_text *session, unsigned protocol,

@@ -6,7 +6,7 @@
 #ifndef FREEPORT_SHIM_CALLER_H
 #define FREEPORT_SHIM_CALLER_H
 
-#include "layout.h"
+#include "usage.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -28,6 +28,7 @@ struct fp_caller {
     pid_t pid;                              /* 0: this process */
     int process;                            /* its pidfd; -1: this process */
     const struct fp_stream *standard_error; /* as it was when the caller was started */
+    struct fp_usage *usage;                 /* which ports it has used by their number; NULL: not kept */
 };
 
 /* This process. */

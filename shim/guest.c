@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 struct fp_guest fp_guest;
-const struct fp_caller fp_own_caller = {.guest = &fp_guest, .process = -1, .standard_error = &fp_log_standard_error};
+static struct fp_usage own_usage;
+const struct fp_caller fp_own_caller = {
+    .guest = &fp_guest, .process = -1, .standard_error = &fp_log_standard_error, .usage = &own_usage};
 
 #define PREFIX "FREEPORT_"
 enum { PREFIX_LENGTH = sizeof PREFIX - 1 };
@@ -260,10 +262,10 @@ static enum fp_phase start(struct fp_guest *guest, const struct fp_calls *calls)
     if (!fp_settings_read(settings, from_environment, complain, &variables))
         settings->bad = settings->managed[FP_TCP] = settings->managed[FP_UDP] =
             true; /* it missed a range: no bind may */
-    guest->has_sentinels = settings->sentinels_any;
     start_session(settings);
     fp_report_start(settings);
     guest->handle.calls = *calls;
+    guest->redirects = settings->connect != FP_CONNECT_OFF;
     if (settings->bad)
         return FP_PHASE_REFUSING;
     for (unsigned protocol = 0; protocol < FP_PROTOCOL_COUNT; protocol++)
@@ -274,17 +276,19 @@ static enum fp_phase start(struct fp_guest *guest, const struct fp_calls *calls)
     guest->handle.named = !fp_session_made_up(settings->session);
     if (!start_segment(guest))
         return FP_PHASE_REFUSING;
-    guest->renames = settings->sentinels_any && settings->sockname == FP_SOCKNAME_VIRTUAL;
+    guest->renames = settings->sockname == FP_SOCKNAME_VIRTUAL;
     return FP_PHASE_ACTIVE;
 }
 
 void fp_guest_start(const struct fp_calls *calls,
-                    int (*connect)(int fd, const struct sockaddr *address, socklen_t length)) {
+                    int (*connect)(int fd, const struct sockaddr *address, socklen_t length),
+                    int (*getpeername)(int fd, struct sockaddr *address, socklen_t *length)) {
     int unstarted = FP_PHASE_UNSTARTED;
     if (!atomic_compare_exchange_strong(&fp_guest.phase, &unstarted, FP_PHASE_STARTING))
         return;
     int saved = errno;
     fp_guest.connect = connect;
+    fp_guest.getpeername = getpeername;
     enum fp_phase phase = start(&fp_guest, calls);
     if (phase != FP_PHASE_INERT)
         fp_follow_start(&fp_guest.settings);
@@ -297,7 +301,8 @@ void fp_guest_adopt(struct fp_guest *guest, const struct fp_settings *settings, 
     fp_report_start(&guest->settings);
     guest->handle = *handle;
     guest->connect = connect;
-    guest->has_sentinels = settings->sentinels_any;
-    guest->renames = settings->sentinels_any && settings->sockname == FP_SOCKNAME_VIRTUAL;
+    guest->getpeername = getpeername;
+    guest->redirects = settings->connect != FP_CONNECT_OFF;
+    guest->renames = settings->sockname == FP_SOCKNAME_VIRTUAL;
     atomic_store_explicit(&guest->phase, FP_PHASE_ACTIVE, memory_order_release);
 }

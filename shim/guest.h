@@ -26,9 +26,10 @@ struct fp_guest {
     _Atomic int phase;
     _Atomic int segment_error;    /* why it could not be opened, until that is said; 0: nothing to say */
     _Atomic bool segment_changed; /* another object than the parent's has its name, until that is said */
-    bool has_sentinels;           /* without any, destinations are nobody's business */
+    bool redirects;               /* whether a destination may have to be rewritten */
     bool renames;                 /* whether a name that comes back may have to be rewritten */
     int (*connect)(int fd, const struct sockaddr *address, socklen_t length); /* as handle.calls */
+    int (*getpeername)(int fd, struct sockaddr *address, socklen_t *length);
     struct freeport handle;
     struct fp_settings settings;
 };
@@ -40,7 +41,8 @@ extern struct fp_guest fp_guest;
  * calls are for the guest's questions and its own sockets: the kernel's, whatever the program's calls lead through.
  */
 void fp_guest_start(const struct fp_calls *calls,
-                    int (*connect)(int fd, const struct sockaddr *address, socklen_t length));
+                    int (*connect)(int fd, const struct sockaddr *address, socklen_t length),
+                    int (*getpeername)(int fd, struct sockaddr *address, socklen_t *length));
 
 /*
  * Says, once, why the segment could not be opened, or that it is not the one that the parent has; else nothing. Called
@@ -64,34 +66,39 @@ static inline enum fp_phase fp_guest_phase(void) {
     return fp_guest_phase_of(&fp_guest);
 }
 
+/* Whether a number may mean something to this session, or in this process's list. Cheap: one look at shared memory. */
+static inline bool fp_guest_may_mean(const struct fp_guest *guest, uint16_t port) {
+    const struct fp_settings *settings = &guest->settings;
+    const struct fp_segment *segment = guest->handle.segment;
+    return (segment && fp_hint(segment->meant, port)) || fp_portset_has(&settings->named[FP_TCP], port) ||
+           fp_portset_has(&settings->named[FP_UDP], port);
+}
+
 /*
- * In the path of every call, so that those that are not ours cost little: whether an address may lead to a sentinel, by
- * its port alone. The length is looked at, not the family.
+ * In the path of every call, so that those that are not ours cost little: whether an address may lead to a sentinel, or
+ * to the port behind one, by its port alone. The length is looked at, not the family.
  */
 static inline bool fp_guest_may_redirect(const struct fp_guest *guest, const struct sockaddr *address,
                                          socklen_t length) {
-    const struct fp_settings *settings = &guest->settings;
-    if (!guest->has_sentinels || (uintptr_t)address < 4096 || (uintptr_t)address >= (uintptr_t)-4096 ||
+    if (!guest->redirects || (uintptr_t)address < 4096 || (uintptr_t)address >= (uintptr_t)-4096 ||
         length < sizeof(struct sockaddr) || length > sizeof(struct sockaddr_storage))
         return false;
     uint16_t port;
     memcpy(&port, (const char *)address + offsetof(struct sockaddr, sa_data),
            sizeof port); /* where all families of ours have it */
-    port = ntohs(port);
-    return fp_settings_has_sentinel(settings, FP_TCP, port) || fp_settings_has_sentinel(settings, FP_UDP, port);
+    return fp_guest_may_mean(guest, ntohs(port));
 }
 
-/* The same for a name that came back, where the guest renames: whether its port stands for any session's sentinel. */
+/*
+ * The same for a name that came back, where the guest renames: whether its port was ever behind a sentinel, or was cut.
+ */
 static inline bool fp_guest_may_rename(const struct fp_guest *guest, const struct sockaddr *address, socklen_t room,
                                        socklen_t length) {
     if (room < 4 || length < 4)
-        return false;
+        return room == 3 && length >= 4;
     uint16_t port;
     memcpy(&port, (const char *)address + offsetof(struct sockaddr, sa_data), sizeof port);
-    port = ntohs(port);
-    fp_meaning tcp = fp_entry_meaning(guest->handle.segment, FP_TCP, port);
-    fp_meaning udp = fp_entry_meaning(guest->handle.segment, FP_UDP, port);
-    return fp_requested(tcp | udp) != 0 && (fp_is_sentinel(tcp) || fp_is_sentinel(udp));
+    return fp_hint(guest->handle.segment->meant, ntohs(port));
 }
 
 #endif

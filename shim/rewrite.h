@@ -41,30 +41,34 @@ int fp_rewrite_bind(const struct fp_caller *caller, fp_bind_call *call, int fd, 
 /* Gives a TCP socket that was never bound a port of the range; FP_UNTOUCHED: listen now, either way. */
 int fp_rewrite_listen(const struct fp_caller *caller, fp_bind_call *call, int fd);
 
-/* Names of sockets, after the kernel gave them, where the guest renames: rewrite_name.c. `room`: the caller's length.
+/*
+ * Names of sockets, after the kernel gave them, where the guest renames: rewrite_name.c. `room`: the caller's length,
+ * `length`: the name's, which is more where the kernel has cut it.
  */
 
-/* A socket's own name: a real port of this session's sentinel reads as the sentinel. */
-void fp_rewrite_own_name(const struct fp_caller *caller, int fd, struct sockaddr *address, socklen_t room,
+/* A socket's own name: a real port of this session's sentinel reads as the sentinel, unless it was bound by its number.
+ */
+void fp_rewrite_own_name(const struct fp_caller *caller, int fd, struct sockaddr *name, socklen_t room,
                          socklen_t length);
 
-/* The name of whoever is at the other end, or sent a datagram: the same, where that is on this host. */
-void fp_rewrite_peer_name(const struct fp_caller *caller, int fd, struct sockaddr *address, socklen_t room,
+/* The name of the peer, or of a datagram's sender: the same, where that is on this host. */
+void fp_rewrite_peer_name(const struct fp_caller *caller, int fd, struct sockaddr *name, socklen_t room,
                           socklen_t length);
 
 /*
- * Where a connection or datagram goes: rewrite_destination.c. 0: to *out instead, of the same length; -ECONNREFUSED:
- * the session has nobody there, and is not to reach the host's own.
+ * Where a connection or datagram goes: rewrite_destination.c. 0: to *out instead, of the same length; else
+ * FP_UNTOUCHED. Nothing is refused here: where the session has no server, the kernel refuses at the port that is kept
+ * for one.
  */
 int fp_rewrite_destination(const struct fp_caller *caller, int fd, const struct sockaddr *address, socklen_t length,
                            struct sockaddr_storage *out);
 
 /*
- * The same for a datagram (and MSG_FASTOPEN). UDP over IPv4 takes AF_UNSPEC for IPv4 there, which connect takes for
- * "disconnect".
+ * The same for what is sent with those flags: by UDP, or by TCP with MSG_FASTOPEN; without, TCP does not look at the
+ * address. UDP over IPv4 takes AF_UNSPEC for IPv4 there, which connect takes for "disconnect".
  */
-int fp_rewrite_datagram(const struct fp_caller *caller, int fd, const struct sockaddr *address, socklen_t length,
-                        struct sockaddr_storage *out);
+int fp_rewrite_datagram(const struct fp_caller *caller, int fd, int flags, const struct sockaddr *address,
+                        socklen_t length, struct sockaddr_storage *out);
 
 /* Whether an address, be it ever so foreign, is one of this host's. Loopback costs no system call, others a socket. */
 bool fp_address_is_local(const struct fp_caller *caller, const struct sockaddr *theirs, socklen_t length);

@@ -4,6 +4,7 @@
 #include "guest.h"
 #include "log.h"
 #include "mapped.h"
+#include "number.h"
 #include "report.h"
 #include "tell.h"
 
@@ -19,22 +20,6 @@
 #endif
 
 static_assert((int)FP_TCP == (int)FP_TCP_INDEX && (int)FP_UDP == (int)FP_UDP_INDEX, "one order of protocols");
-
-/* What a number asks for. */
-enum meaning {
-    MEANS_NOTHING, /* not ours */
-    MEANS_SENTINEL,
-    MEANS_EXPLICIT, /* a port inside the range, by its number */
-};
-
-static enum meaning meaning_for(const struct fp_caller *caller, unsigned protocol, uint16_t port) {
-    const struct fp_settings *settings = &caller->guest->settings;
-    if (!settings->managed[protocol])
-        return MEANS_NOTHING;
-    if (fp_settings_has_sentinel(settings, protocol, port))
-        return MEANS_SENTINEL;
-    return fp_portset_has(&settings->ranges[protocol].ports, port) ? MEANS_EXPLICIT : MEANS_NOTHING;
-}
 
 static bool asks_for_no_port(int fd) {
     int value = 0;
@@ -99,7 +84,9 @@ static int managed_bind(const struct fp_caller *caller, fp_bind_call *call, int 
         .address = address,
         .length = length,
         .sentinel = requested,
-        .pledge = fp_settings_has_sentinel(settings, !protocol, requested),
+        .pledge = fp_number_listed(caller->guest, !protocol, requested),
+        .named = {fp_portset_has(&settings->named[FP_TCP], requested),
+                  fp_portset_has(&settings->named[FP_UDP], requested)},
         /* A bind to port 0 waits for nobody: one pass, however long others have the processors meanwhile. */
         .timeout_ms = requested ? settings->timeout_ms : -1,
         .bind = call,
@@ -115,6 +102,8 @@ static int managed_bind(const struct fp_caller *caller, fp_bind_call *call, int 
         /* bind(2) knows no other word for "none to be had". */
         return error == -ETIMEDOUT || error == -ENOSPC ? -EADDRINUSE : error;
     }
+    if (requested != 0)
+        fp_usage_bound(caller->usage, protocol, port, false);
     log_assignment(caller, protocol, requested, port);
     if (news)
         fp_tell_bound(caller, protocol, requested, port, address);
@@ -125,11 +114,14 @@ static int managed_bind(const struct fp_caller *caller, fp_bind_call *call, int 
 static int explicit_bind(const struct fp_caller *caller, fp_bind_call *call, int fd, unsigned protocol,
                          const struct sockaddr *address, socklen_t length) {
     struct freeport *handle = &caller->guest->handle;
+    uint16_t port = fp_address_port(address);
     if (fp_guest_phase_of(caller->guest) != FP_PHASE_ACTIVE)
         return FP_UNTOUCHED;
     if (call(fd, address, length) != 0)
         return -errno;
-    fp_note_explicit(handle, caller->owner, protocol, fp_address_port(address), address);
+    fp_note_explicit(handle, caller->owner, protocol, port, address);
+    if (fp_sentinel_behind(handle->segment, &handle->session, protocol, port) != 0)
+        fp_usage_bound(caller->usage, protocol, port, true);
     return 0;
 }
 
@@ -170,10 +162,10 @@ static int bind_number(const struct fp_caller *caller, fp_bind_call *call, int f
         return unknown_protocol(caller, protocol);
     if (fp_is_bound(fd, &name))
         return FP_UNTOUCHED;
-    switch (meaning_for(caller, (unsigned)protocol, port)) {
-    case MEANS_SENTINEL:
+    switch (fp_number_meaning(caller->guest, (unsigned)protocol, port)) {
+    case FP_NUMBER_SENTINEL:
         return managed_bind(caller, call, fd, (unsigned)protocol, address, length);
-    case MEANS_EXPLICIT:
+    case FP_NUMBER_OWN:
         return explicit_bind(caller, call, fd, (unsigned)protocol, address, length);
     default:
         return FP_UNTOUCHED;
@@ -181,8 +173,9 @@ static int bind_number(const struct fp_caller *caller, fp_bind_call *call, int f
 }
 
 bool fp_rewrites_bind(const struct fp_caller *caller, uint16_t port) {
-    return port == 0 || meaning_for(caller, FP_TCP, port) != MEANS_NOTHING ||
-           meaning_for(caller, FP_UDP, port) != MEANS_NOTHING;
+    const struct fp_guest *guest = caller->guest;
+    return port == 0 || fp_number_meaning(guest, FP_TCP, port) != FP_NUMBER_FOREIGN ||
+           fp_number_meaning(guest, FP_UDP, port) != FP_NUMBER_FOREIGN;
 }
 
 int fp_rewrite_bind(const struct fp_caller *caller, fp_bind_call *call, int fd, const struct sockaddr *theirs,

@@ -4,7 +4,7 @@
 
 /* A connection costs more than the look whether its address can be read. */
 static bool may_redirect(const struct sockaddr *address, socklen_t length) {
-    return fp_guest.has_sentinels && length >= sizeof(struct sockaddr) && length <= sizeof(struct sockaddr_storage) &&
+    return fp_guest.redirects && length >= sizeof(struct sockaddr) && length <= sizeof(struct sockaddr_storage) &&
            fp_mapped(address, length) && fp_guest_may_redirect(&fp_guest, address, length);
 }
 
@@ -13,11 +13,9 @@ int fp_hook_connect(const struct fp_real *real, int fd, const struct sockaddr *a
         return real->connect(fd, address, length);
     int saved = errno;
     struct sockaddr_storage instead;
-    int error = fp_rewrite_destination(&fp_own_caller, fd, address, length, &instead);
-    if (error < 0)
-        return fp_hook_result(error, saved);
+    int elsewhere = fp_rewrite_destination(&fp_own_caller, fd, address, length, &instead);
     errno = saved;
-    return real->connect(fd, error == 0 ? (struct sockaddr *)&instead : address, length);
+    return real->connect(fd, elsewhere == 0 ? (struct sockaddr *)&instead : address, length);
 }
 
 FP_EXPORT int connect(int fd, const struct sockaddr *address, socklen_t length) {

@@ -72,5 +72,5 @@ __attribute__((constructor(101))) void fp_real_start(void) {
     const struct fp_real *own = &fp_by_number;
 #endif
     struct fp_calls calls_of_guest = {.bind = own->bind, .getsockname = own->getsockname};
-    fp_guest_start(&calls_of_guest, own->connect);
+    fp_guest_start(&calls_of_guest, own->connect, own->getpeername);
 }

@@ -13,11 +13,9 @@ ssize_t fp_hook_sendto(const struct fp_real *real, int fd, const void *data, siz
         return real->sendto(fd, data, size, flags, to, length);
     int saved = errno;
     struct sockaddr_storage instead;
-    int error = fp_rewrite_datagram(&fp_own_caller, fd, to, length, &instead);
-    if (error < 0)
-        return fp_hook_result(error, saved);
+    int elsewhere = fp_rewrite_datagram(&fp_own_caller, fd, flags, to, length, &instead);
     errno = saved;
-    return real->sendto(fd, data, size, flags, error == 0 ? (struct sockaddr *)&instead : to, length);
+    return real->sendto(fd, data, size, flags, elsewhere == 0 ? (struct sockaddr *)&instead : to, length);
 }
 
 FP_EXPORT ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to,
@@ -25,35 +23,33 @@ FP_EXPORT ssize_t sendto(int fd, const void *data, size_t size, int flags, const
     return fp_hook_sendto(&fp_real, fd, data, size, flags, to, length);
 }
 
-/* A copy of a message that goes elsewhere; the caller's own is not ours to change. As
- * fp_rewrite_destination(&fp_own_caller, ). */
-static int redirect(int fd, const struct msghdr *message, struct msghdr *copy, struct sockaddr_storage *instead) {
+/* A copy of a message that goes elsewhere; the caller's own is not ours to change. As fp_rewrite_datagram(). */
+static int redirect(int fd, int flags, const struct msghdr *message, struct msghdr *copy,
+                    struct sockaddr_storage *instead) {
     /* A name that is too long the kernel cuts here, and only here; one of a negative length it refuses. */
     socklen_t length = message->msg_namelen;
     if (length > sizeof *instead && length <= INT_MAX)
         length = sizeof *instead;
     if (!fp_guest_may_redirect(&fp_guest, message->msg_name, length))
         return FP_UNTOUCHED;
-    int error = fp_rewrite_datagram(&fp_own_caller, fd, message->msg_name, length, instead);
-    if (error == 0) {
+    int elsewhere = fp_rewrite_datagram(&fp_own_caller, fd, flags, message->msg_name, length, instead);
+    if (elsewhere == 0) {
         *copy = *message;
         copy->msg_name = instead;
         copy->msg_namelen = length;
     }
-    return error;
+    return elsewhere;
 }
 
 ssize_t fp_hook_sendmsg(const struct fp_real *real, int fd, const struct msghdr *message, int flags) {
-    if (!fp_hook_awake() || !fp_guest.has_sentinels || !fp_mapped(message, sizeof *message) || !message->msg_name)
+    if (!fp_hook_awake() || !fp_guest.redirects || !fp_mapped(message, sizeof *message) || !message->msg_name)
         return real->sendmsg(fd, message, flags);
     int saved = errno;
     struct sockaddr_storage instead;
     struct msghdr copy;
-    int error = redirect(fd, message, &copy, &instead);
-    if (error < 0)
-        return fp_hook_result(error, saved);
+    int elsewhere = redirect(fd, flags, message, &copy, &instead);
     errno = saved;
-    return real->sendmsg(fd, error == 0 ? &copy : message, flags);
+    return real->sendmsg(fd, elsewhere == 0 ? &copy : message, flags);
 }
 
 FP_EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
@@ -74,7 +70,7 @@ static int sent_before(unsigned sent, int saved_errno) {
  */
 int fp_hook_sendmmsg(const struct fp_real *real, int fd, struct mmsghdr *messages, unsigned count,
                      fp_mmsg_flags flags) {
-    if (!fp_hook_awake() || !fp_guest.has_sentinels)
+    if (!fp_hook_awake() || !fp_guest.redirects)
         return real->sendmmsg(fd, messages, count, flags);
     if (count > MOST_MESSAGES)
         count = MOST_MESSAGES;
@@ -88,8 +84,9 @@ int fp_hook_sendmmsg(const struct fp_real *real, int fd, struct mmsghdr *message
             plain = count - sent; /* EFAULT is the kernel's to say, of those that can't be read */
             break;
         }
-        int error = at->msg_hdr.msg_name ? redirect(fd, &at->msg_hdr, &copy.msg_hdr, &instead) : FP_UNTOUCHED;
-        if (error == FP_UNTOUCHED) {
+        int elsewhere =
+            at->msg_hdr.msg_name ? redirect(fd, (int)flags, &at->msg_hdr, &copy.msg_hdr, &instead) : FP_UNTOUCHED;
+        if (elsewhere == FP_UNTOUCHED) {
             plain++;
             continue;
         }
@@ -103,8 +100,6 @@ int fp_hook_sendmmsg(const struct fp_real *real, int fd, struct mmsghdr *message
                 return (int)sent;
             plain = 0;
         }
-        if (error < 0)
-            return sent > 0 ? (int)sent : fp_hook_result(error, saved);
         if (real->sendmmsg(fd, &copy, 1, flags) < 0)
             return sent_before(sent, saved);
         at->msg_len = copy.msg_len;

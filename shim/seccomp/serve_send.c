@@ -87,7 +87,7 @@ int64_t fp_serve_sendto(struct fp_notice *notice) {
         return FP_GOES_ON;
     int64_t result = FP_UNTOUCHED;
     if (addressed(fd, flags))
-        result = fp_rewrite_datagram(&notice->caller, fd, to, length, &instead);
+        result = fp_rewrite_datagram(&notice->caller, fd, flags, to, length, &instead);
     if (result == 0) {
         struct iovec data = {.iov_base = notice->buffers->data, .iov_len = size};
         struct msghdr message = {.msg_name = &instead, .msg_namelen = length, .msg_iov = &data, .msg_iovlen = 1};
@@ -143,7 +143,7 @@ int64_t fp_serve_sendmsg(struct fp_notice *notice) {
         return FP_GOES_ON;
     int64_t result = FP_UNTOUCHED;
     if (addressed(fd, flags))
-        result = fp_rewrite_datagram(&notice->caller, fd, (const struct sockaddr *)&address, length, &instead);
+        result = fp_rewrite_datagram(&notice->caller, fd, flags, (const struct sockaddr *)&address, length, &instead);
     if (result == 0)
         result = send_copy(notice, fd, &message, &instead, length, flags);
     else if (result == FP_UNTOUCHED)
@@ -179,7 +179,7 @@ static int64_t send_one(struct fp_notice *notice, int fd, const struct fp_messag
     socklen_t length = message->name_length;
     int64_t result = FP_UNTOUCHED;
     if (may_redirect(notice, message, &address, &length))
-        result = fp_rewrite_datagram(&notice->caller, fd, (const struct sockaddr *)&address, length, &instead);
+        result = fp_rewrite_datagram(&notice->caller, fd, flags, (const struct sockaddr *)&address, length, &instead);
     if (result < 0)
         return result;
     if (result == 0)
@@ -212,7 +212,7 @@ static int64_t send_all(struct fp_notice *notice, int fd, int flags) {
 
 int64_t fp_serve_sendmmsg(struct fp_notice *notice) {
     int flags = (int)notice->argument[3];
-    if (!notice->caller.guest->has_sentinels || !any_may_redirect(notice))
+    if (!notice->caller.guest->redirects || !any_may_redirect(notice))
         return FP_GOES_ON;
     int fd = fp_notice_socket(notice, notice->argument[0]);
     if (fd < 0)

@@ -143,14 +143,6 @@ net.ipv4.ip_local_reserved_ports=32768-32769,40000,32770"
 or: sysctl -w net.ipv4.ip_unprivileged_port_start=1000"
 }
 
-@test "sentinels inside the range, which are none" {
-    run -1 freeport doctor --tcp 20000-20100 --sentinels 20050,8080,20060-20061/udp
-    assert_equal "$(finding sentinels)" "mend 20050/tcp: inside the range, whose ports are never replaced; leave them \
-out of it"
-    run -0 freeport doctor --tcp "$(own_range)" --sentinels 8080,all
-    assert_equal "$(finding sentinels)" ""
-}
-
 @test "busy: strangers in the range, by number and name; one's own do not count" {
     range=$(own_range)
     read -r one two three four five < <(range_ports "$range" 0 5)

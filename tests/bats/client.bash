@@ -103,6 +103,21 @@ family_of() { if [[ $1 == *:* ]]; then echo 6; else echo 4; fi; }
 # real_port NAME PROTOCOL [SENTINEL]: the real port that a server was given.
 real_port() { reported_port "$(report_of "$1")" "$2" "${3:-$SENTINEL}"; }
 
+# tcp_leads_to ADDRESS NAME [NAME=VALUE...]: a connection to the sentinel there, in both ways, is answered by NAME.
+tcp_leads_to() {
+    for way in "${WAYS[@]}"; do
+        says "$(printf '%s\n' ok "$2")" "${@:3}" "$way" "tcp$(family_of "$1")" connect "$1" "$SENTINEL" read
+    done
+}
+
+# udp_leads_to ADDRESS NAME [NAME=VALUE...]: a connected socket.
+udp_leads_to() {
+    for way in "${WAYS[@]}"; do
+        says "$(printf '%s\n' ok ok "$2:x")" "${@:3}" "$way" "udp$(family_of "$1")" connect "$1" "$SENTINEL" send x \
+            room null recvfrom
+    done
+}
+
 # heard NAME: what a server was asked so far: nothing, most often.
 heard() { sed '1,/^ready$/d' "$(log_of "$1")"; }
 

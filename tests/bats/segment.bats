@@ -265,7 +265,7 @@ damage() {
 # A sound head, and anything at all behind it: from the lock on, or from the tables on.
 @test "random bytes behind a sound head: no crash, no hang, and a port of the range or a word" {
     configure FREEPORT_LOG=quiet FREEPORT_UDP="$range"
-    for offset in 80 144 656 98960 131728 1442448 2491024; do
+    for offset in 80 144 656 98960 131728 156304 1467024 2515600; do
         for _ in 1 2 3; do
             rm -f "/dev/shm$TEST_SEGMENT"
             run -0 fpsock tcp4 bind 127.0.0.1 0

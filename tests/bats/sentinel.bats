@@ -474,10 +474,76 @@ without_lock() {
     refute_output "$session"
 }
 
-@test "FREEPORT_SENTINELS=all: every port outside of the range" {
+@test "FREEPORT_SENTINELS=all: every port, and one of the range where the session was not given it" {
     configure FREEPORT_SENTINELS=all FREEPORT_SOCKNAME=real
     run -0 fpsock tcp4 bind 127.0.0.1 1 name tcp4 bind 127.0.0.1 65535 name tcp4 bind 127.0.0.1 "${range#*-}" name
-    got ok "127.0.0.1 $first" ok "127.0.0.1 $(range_port "$range" 1)" ok "127.0.0.1 ${range#*-}"
+    got ok "127.0.0.1 $first" ok "127.0.0.1 $(range_port "$range" 1)" ok "127.0.0.1 $(range_port "$range" 2)"
+    # Twice at once, each with its own; and clients reach their session's.
+    port=$(range_port "$range" 50)
+    for session in two three; do
+        FREEPORT_SESSION=$session server "$session" tcp4 bind 127.0.0.1 "$port" name listen
+        assert_equal "$(sed -n 2p "$BATS_TEST_TMPDIR/$session.log")" "127.0.0.1 $(reported_port \
+            "$(report_of "$session")" tcp "$port")"
+        FREEPORT_SESSION=$session FREEPORT_SOCKNAME=virtual run -0 shim "$FREEPORT_PROGRAMS/fpclient" tcp4 \
+            connect 127.0.0.1 "$port" peer
+        got ok "127.0.0.1 $port"
+    done
+    assert_not_equal "$(reported_port "$(report_of two)" tcp "$port")" "$(reported_port "$(report_of three)" tcp "$port")"
+}
+
+@test "FREEPORT_SENTINELS=all: what the session was given it binds by its number: by this process, or another of it" {
+    configure FREEPORT_SENTINELS=all FREEPORT_UDP="$range"
+    run -0 fpsock tcp4 bind 127.0.0.1 0 name close tcp4 bind 127.0.0.1 "$first" name listen
+    got ok "127.0.0.1 $first" ok ok "127.0.0.1 $first" ok
+    run -0 fpsock tcp4 bind 127.0.0.1 "$first" name
+    got ok "127.0.0.1 $first"
+    # The same again: it was bound by its number before.
+    run -0 fpsock tcp4 bind 127.0.0.1 "$first" name
+    got ok "127.0.0.1 $first"
+    # The real port of one of its own sentinels, too; of another session's, a sentinel like any other.
+    real=$(FREEPORT_SOCKNAME=real fpsock tcp4 bind 127.0.0.1 8080 name | tail -n 1)
+    run -0 fpsock tcp4 bind 127.0.0.1 "${real##* }" name
+    got ok "$real"
+    FREEPORT_SESSION=two FREEPORT_SOCKNAME=real run -0 fpsock tcp4 bind 127.0.0.1 "${real##* }" name
+    refute_output --partial "$real"
+    # A client that goes to the real port by its number gets there.
+    server session tcp4 bind 127.0.0.1 8080 listen
+    run -0 shim "$FREEPORT_PROGRAMS/fpclient" tcp4 connect 127.0.0.1 "${real##* }" peer
+    got ok "$real"
+}
+
+@test "FREEPORT_SENTINELS=all: what was reserved to be told to somebody is bound by its number" {
+    configure FREEPORT_SENTINELS=all
+    port=$(env -u FREEPORT_SESSION "$FREEPORT_CLI" get --tcp "$range")
+    run -0 fpsock tcp4 bind 127.0.0.1 "$port" name
+    got ok "127.0.0.1 $port"
+    FREEPORT_SOCKNAME=real run -0 fpsock tcp4 bind 127.0.0.1 "$port" name
+    got ok "127.0.0.1 $port"
+}
+
+@test "a sentinel that is named and inside the range is taken out of it: two servers of two sessions at once" {
+    port=$(range_port "$range" 1)
+    configure FREEPORT_UDP="$range" FREEPORT_TCP="$first-$(range_port "$range" 3)" FREEPORT_SENTINELS="$port"
+    for session in one two; do
+        FREEPORT_SESSION=$session server "$session" tcp4 bind 127.0.0.1 "$port" name listen
+        assert_equal "$(sed -n 2p "$BATS_TEST_TMPDIR/$session.log")" "127.0.0.1 $port"
+    done
+    # Nor is it assigned: of four ports one is left, and then none.
+    configure FREEPORT_LOG=quiet
+    run -0 fpsock tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 0
+    assert_line --index 2 EADDRINUSE
+    assert_equal "$(printf '%s\n' "$(reported_port "$(report_of one)" tcp "$port")" \
+        "$(reported_port "$(report_of two)" tcp "$port")" "${lines[1]##* }" | sort | xargs)" \
+        "$first $(range_ports "$range" 2 2)"
+}
+
+@test "sentinels that leave the range no port: one line that names the variable, and no port at all" {
+    configure FREEPORT_TCP=8080
+    run -0 --separate-stderr fpsock tcp4 bind 127.0.0.1 8080 tcp4 bind 127.0.0.1 0
+    got EINVAL EINVAL
+    ((${#stderr_lines[@]} == 1)) || fail "not one line: $stderr"
+    [[ $stderr == "freeport: FREEPORT_SENTINELS=8080: expected sentinels that leave a port of FREEPORT_TCP; name fewer, \
+or widen FREEPORT_TCP; until it is mended, managed binds fail with EINVAL" ]] || fail "$stderr"
 }
 
 @test "FREEPORT_SENTINELS=all/tcp: of the other protocol, a port is what it is" {

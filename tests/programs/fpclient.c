@@ -81,6 +81,19 @@ static void set_both_families(struct runner *runner, char **arguments) {
     set_option(runner, IPPROTO_IPV6, IPV6_V6ONLY, 0);
 }
 
+/* Errors of datagrams that were sent come back at the next call. */
+static void set_receive_errors(struct runner *runner, char **arguments) {
+    (void)arguments;
+    int domain;
+    socklen_t length = sizeof domain;
+    if (getsockopt(current(runner), SOL_SOCKET, SO_DOMAIN, &domain, &length) != 0)
+        die("recverr");
+    if (domain == AF_INET6)
+        set_option(runner, IPPROTO_IPV6, IPV6_RECVERR, 1);
+    else
+        set_option(runner, IPPROTO_IP, IP_RECVERR, 1);
+}
+
 /* Room for more datagrams than the host lets anybody have. */
 static void set_large_buffer(struct runner *runner, char **arguments) {
     (void)arguments;
@@ -712,6 +725,7 @@ const struct word own_words[] = {
     {"unix", 0, open_unix},
     {"broadcast", 0, set_broadcast},
     {"bothfamilies", 0, set_both_families},
+    {"recverr", 0, set_receive_errors},
     {"largebuffer", 0, set_large_buffer},
     {"nonblock", 0, set_nonblocking},
 

@@ -149,8 +149,8 @@ static inline void assert_ports(const struct fp_portset *ports, unsigned from, u
     }
 }
 
-static inline void assert_every_port_outside(const struct fp_portset *ports, unsigned from, unsigned to) {
-    assert_ports(ports, 1, LAST, from, to);
+static inline void assert_every_port(const struct fp_portset *ports) {
+    assert_ports(ports, 1, LAST, 0, 0);
 }
 
 static inline const char *of_length(size_t length) {

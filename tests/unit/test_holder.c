@@ -22,7 +22,8 @@ static void a_port_for_a_sentinel_is_found_where_the_sessions_own_was_given_up_h
     unsigned ignored;
     pid_t other = stay(be_a_stranger, &ignored);
     uint16_t port = 0;
-    assert_int_equal(fp_pledge(fp, FREEPORT_TCP, 8080, false, 1000, &port), 0);
+    struct fp_bind pledge = {.fp = fp, .protocol = FP_TCP_INDEX, .sentinel = 8080, .timeout_ms = 1000};
+    assert_int_equal(fp_pledge(&pledge, true, &port), 0);
     assert_int_equal(port, 30001);
     end(other);
 }

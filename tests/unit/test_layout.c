@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SEGMENT_BYTES = 8782480 };
+enum { SEGMENT_BYTES = 8807056 };
 
 static struct fp_segment *segment;
 
@@ -107,36 +107,39 @@ static void the_hints_are_a_bit_for_each_port_of_each_protocol(void **state) {
     ASSERT_FIELD(held[0], 8192, 115344);
     ASSERT_FIELD(held[1], 8192, 123536);
     ASSERT_FIELD(held[1][1023], 8, 131720);
+    ASSERT_FIELD(sentinels[0], 8192, 131728);
+    ASSERT_FIELD(sentinels[1], 8192, 139920);
+    ASSERT_FIELD(meant, 8192, 148112);
 }
 
 static void the_sessions_are_16384_labels_of_80_bytes(void **state) {
     (void)state;
-    ASSERT_FIELD(sessions[0].writer, 8, 131728);
-    ASSERT_FIELD(sessions[1].sequence, 4, 131816);
-    ASSERT_FIELD(sessions[16383].text, 64, 1442384);
-    ASSERT_FIELD(sessions, 1310720, 131728);
+    ASSERT_FIELD(sessions[0].writer, 8, 156304);
+    ASSERT_FIELD(sessions[1].sequence, 4, 156392);
+    ASSERT_FIELD(sessions[16383].text, 64, 1466960);
+    ASSERT_FIELD(sessions, 1310720, 156304);
 }
 
 static void the_index_is_131072_slots_of_8_bytes(void **state) {
     (void)state;
-    ASSERT_FIELD(index[0], 8, 1442448);
-    ASSERT_FIELD(index[131071], 8, 2491016);
-    ASSERT_FIELD(index, 1048576, 1442448);
+    ASSERT_FIELD(index[0], 8, 1467024);
+    ASSERT_FIELD(index[131071], 8, 2515592);
+    ASSERT_FIELD(index, 1048576, 1467024);
 }
 
 static void the_entries_are_48_bytes_for_each_port_of_each_protocol(void **state) {
     (void)state;
-    ASSERT_FIELD(entries[0][0].owner, 8, 2491024);
-    ASSERT_FIELD(entries[0][0].meaning, 8, 2491032);
-    ASSERT_FIELD(entries[0][0].patience, 8, 2491040);
-    ASSERT_FIELD(entries[0][0].since, 4, 2491048);
-    ASSERT_FIELD(entries[0][0].family, 4, 2491052);
-    ASSERT_FIELD(entries[0][0].address[0], 8, 2491056);
-    ASSERT_FIELD(entries[0][0].address[1], 8, 2491064);
-    ASSERT_FIELD(entries[0][1], 48, 2491072);
-    ASSERT_FIELD(entries[1][0], 48, 5636752);
-    ASSERT_FIELD(entries[1][65535], 48, 8782432);
-    ASSERT_FIELD(entries, 6291456, 2491024);
+    ASSERT_FIELD(entries[0][0].owner, 8, 2515600);
+    ASSERT_FIELD(entries[0][0].meaning, 8, 2515608);
+    ASSERT_FIELD(entries[0][0].patience, 8, 2515616);
+    ASSERT_FIELD(entries[0][0].since, 4, 2515624);
+    ASSERT_FIELD(entries[0][0].family, 4, 2515628);
+    ASSERT_FIELD(entries[0][0].address[0], 8, 2515632);
+    ASSERT_FIELD(entries[0][0].address[1], 8, 2515640);
+    ASSERT_FIELD(entries[0][1], 48, 2515648);
+    ASSERT_FIELD(entries[1][0], 48, 5661328);
+    ASSERT_FIELD(entries[1][65535], 48, 8807008);
+    ASSERT_FIELD(entries, 6291456, 2515600);
     assert_int_equal(sizeof(struct fp_segment), SEGMENT_BYTES);
 }
 
@@ -145,7 +148,7 @@ static const unsigned char fresh_header[144] = {
     'f',  'r',  'e',  'e', 'p', 'o', 'r', 't', /* magic */
     2,    0,    0,    0,                       /* version */
     144,  0,    0,    0,                       /* header */
-    0x90, 0x02, 0x86, 0,   0,   0,   0,   0,   /* 8782480 bytes in all */
+    0x90, 0x62, 0x86, 0,   0,   0,   0,   0,   /* 8807056 bytes in all */
     48,   0,    0,    0,                       /* an entry */
     80,   0,    0,    0,                       /* a label */
     0,    4,    0,    0,                       /* 1024 names */

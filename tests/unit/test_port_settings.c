@@ -186,43 +186,85 @@ static void a_suffix_picks_one_protocol(void **state) {
     assert_ports(sentinels(FP_UDP), 53, 53, 0, 0);
 }
 
-static void every_port_outside_the_range_can_be_a_sentinel(void **state) {
+/* A range as a set, and what it says of itself. */
+static void assert_range(int protocol, unsigned from, unsigned to, unsigned less_from, unsigned less_to) {
+    const struct fp_range *range = &settings.ranges[protocol];
+
+    assert_ports(&range->ports, from, to, less_from, less_to);
+    assert_int_equal(range->first, less_from == from ? less_to + 1 : from);
+    assert_int_equal(range->last, less_to == to ? less_from - 1 : to);
+    assert_int_equal(range->size, to - from + 1 - (less_from ? less_to - less_from + 1 : 0));
+}
+
+static void every_port_can_be_a_sentinel_and_is_none_of_the_range_then(void **state) {
     char text[16];
 
     (void)state;
     for (unsigned port = 1; port <= LAST; port++) {
-        bool outside = port < 30000 || port > 31000;
+        bool inside = port >= 30000 && port <= 31000;
 
         snprintf(text, sizeof text, "%u/tcp", port);
         accept_sentinels(text);
-        if (fp_settings_has_sentinel(&settings, FP_TCP, (uint16_t)port) != outside ||
-            fp_portset_has(&settings.named[FP_TCP], (uint16_t)port) != outside)
+        if (!fp_settings_has_sentinel(&settings, FP_TCP, (uint16_t)port) ||
+            !fp_portset_has(&settings.named[FP_TCP], (uint16_t)port))
             fail_msg("%s", text);
+        if (inside)
+            assert_range(FP_TCP, 30000, 31000, port, port);
+        else
+            assert_int_equal(settings.ranges[FP_TCP].size, 1001);
         settings.named[FP_TCP].words[port / 64] &= ~(UINT64_C(1) << port % 64);
         assert_true(fp_portset_empty(&settings.named[FP_TCP]));
         assert_true(fp_portset_empty(&settings.named[FP_UDP]));
+        assert_int_equal(settings.ranges[FP_UDP].size, 1001);
         assert_false(settings.all[FP_TCP] || settings.all[FP_UDP]);
     }
 }
 
-static void ports_in_a_protocols_own_range_are_no_sentinels_of_it(void **state) {
+static void sentinels_that_are_named_are_taken_out_of_each_protocols_range(void **state) {
     (void)state;
-    accept_sentinels("29999-31001,40500");
-    assert_false(fp_settings_has_sentinel(&settings, FP_TCP, 30000));
-    assert_false(fp_portset_has(&settings.named[FP_TCP], 31000));
-    assert_true(fp_settings_has_sentinel(&settings, FP_TCP, 29999));
-    assert_true(fp_portset_has(&settings.named[FP_TCP], 31001));
-    assert_true(fp_settings_has_sentinel(&settings, FP_TCP, 40500));
-    assert_ports(sentinels(FP_UDP), 29999, 31001, 0, 0);
-    assert_ports(&settings.named[FP_UDP], 29999, 31001, 0, 0);
+    accept_sentinels("29999-30100,40500");
+    assert_range(FP_TCP, 30000, 31000, 30000, 30100);
+    assert_range(FP_UDP, 40000, 41000, 40500, 40500);
+    accept_sentinels("30900-40010");
+    assert_range(FP_TCP, 30000, 31000, 30900, 31000);
+    assert_range(FP_UDP, 40000, 41000, 40000, 40010);
+    accept_sentinels("30500-30700/tcp,40500/tcp");
+    assert_range(FP_TCP, 30000, 31000, 30500, 30700);
+    assert_range(FP_UDP, 40000, 41000, 0, 0);
+    assert_ports(&settings.named[FP_UDP], 1, 0, 0, 0);
+    for (unsigned from = 30000; from <= 30200; from++) {
+        char text[32];
+        snprintf(text, sizeof text, "%u-%u", from, from + 64);
+        accept_sentinels(text);
+        assert_range(FP_TCP, 30000, 31000, from, from + 64);
+    }
 }
 
-static void all_is_every_port_outside_the_range_and_names_none(void **state) {
+static void sentinels_that_leave_a_range_no_port_are_refused(void **state) {
+    static const char *const texts[] = {"30000-31000", "1-65535/tcp", "30000-30500,30501-31000", "all,30000-31000",
+                                        "29999-31001,40000"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        read_sentinels(texts[i]);
+        assert_refused("FREEPORT_SENTINELS", texts[i]);
+        assert_non_null(strstr(heard.expected, "FREEPORT_TCP"));
+        assert_int_equal(settings.ranges[FP_TCP].size, 0);
+        assert_true(settings.ranges[FP_UDP].size >= 1000);
+    }
+    read_sentinels("40000-41000");
+    assert_refused("FREEPORT_SENTINELS", "40000-41000");
+    assert_non_null(strstr(heard.expected, "FREEPORT_UDP"));
+}
+
+static void all_is_every_port_and_names_none_and_the_range_keeps_its_own(void **state) {
     (void)state;
     accept_sentinels("all");
     assert_true(all_of_both());
-    assert_every_port_outside(sentinels(FP_TCP), 30000, 31000);
-    assert_every_port_outside(sentinels(FP_UDP), 40000, 41000);
+    assert_range(FP_TCP, 30000, 31000, 0, 0);
+    assert_range(FP_UDP, 40000, 41000, 0, 0);
+    assert_every_port(sentinels(FP_TCP));
+    assert_every_port(sentinels(FP_UDP));
     assert_true(fp_portset_empty(&settings.named[FP_TCP]));
     assert_true(fp_portset_empty(&settings.named[FP_UDP]));
 }
@@ -236,8 +278,8 @@ static void all_stands_beside_ports_that_are_named(void **state) {
         assert_true(all_of_both());
         for (int protocol = 0; protocol < FP_PROTOCOLS; protocol++)
             assert_ports(&settings.named[protocol], 5432, 5432, 0, 0);
-        assert_every_port_outside(sentinels(FP_TCP), 30000, 31000);
-        assert_every_port_outside(sentinels(FP_UDP), 40000, 41000);
+        assert_every_port(sentinels(FP_TCP));
+        assert_every_port(sentinels(FP_UDP));
     }
 }
 
@@ -245,7 +287,7 @@ static void all_takes_a_suffix(void **state) {
     (void)state;
     accept_sentinels("all/tcp,53/udp");
     assert_true(settings.all[FP_TCP] && !settings.all[FP_UDP]);
-    assert_every_port_outside(sentinels(FP_TCP), 30000, 31000);
+    assert_every_port(sentinels(FP_TCP));
     assert_true(fp_portset_empty(&settings.named[FP_TCP]));
     assert_ports(sentinels(FP_UDP), 53, 53, 0, 0);
     assert_ports(&settings.named[FP_UDP], 53, 53, 0, 0);
@@ -272,26 +314,28 @@ static void a_malformed_range_still_has_its_sentinels(void **state) {
     assert_ports(sentinels(FP_TCP), 8080, 8080, 0, 0);
 }
 
-static void malformed_sentinels_are_every_port_outside_the_range(void **state) {
+static void malformed_sentinels_are_every_port_and_leave_the_range_its_own(void **state) {
     static const char *const texts[] = {
-        ",",          "8080,",     ",8080",    "8080,,9090", " 8080",        "8080 ",
-        "8080, 9090", "0",         "65536",    "9-8",        "8080-",        "-8080",
-        "8080/",      "8080/sctp", "8080/TCP", "8080/tcpx",  "8080/tcp/udp", "8080/tcp-9090",
-        "8080/6",     "8080 tcp",  "tcp/8080", "http",       "ALL",          "al",
-        "alll",       "all8080",   "all-8080", "all/",       "all/sctp",     "all,",
-        ",all",       "all,,all",  "all 8080", "all;8080",   "8080;9090",    "8080:9090",
-        "8080,0",     "8080,http", "*",        "none",       "/tcp",         "8080/tcp,/udp",
-        "8080\n",     "8080,all/"};
+        ",",          "8080,",     ",8080",      "8080,,9090",   " 8080",        "8080 ",
+        "8080, 9090", "0",         "65536",      "9-8",          "8080-",        "-8080",
+        "8080/",      "8080/sctp", "8080/TCP",   "8080/tcpx",    "8080/tcp/udp", "8080/tcp-9090",
+        "8080/6",     "8080 tcp",  "tcp/8080",   "http",         "ALL",          "al",
+        "alll",       "all8080",   "all-8080",   "all/",         "all/sctp",     "all,",
+        ",all",       "all,,all",  "all 8080",   "all;8080",     "8080;9090",    "8080:9090",
+        "8080,0",     "8080,http", "*",          "none",         "/tcp",         "8080/tcp,/udp",
+        "8080\n",     "8080,all/", "30500,http", "30000-31000,0"};
 
     (void)state;
     for (size_t i = 0; i < COUNT(texts); i++) {
         read_sentinels(texts[i]);
         assert_refused("FREEPORT_SENTINELS", texts[i]);
-        assert_every_port_outside(sentinels(FP_TCP), 30000, 31000);
-        assert_every_port_outside(sentinels(FP_UDP), 40000, 41000);
+        assert_every_port(sentinels(FP_TCP));
+        assert_every_port(sentinels(FP_UDP));
         assert_true(fp_portset_empty(&settings.named[FP_TCP]));
         assert_true(fp_portset_empty(&settings.named[FP_UDP]));
         assert_true(all_of_both());
+        assert_range(FP_TCP, 30000, 31000, 0, 0);
+        assert_range(FP_UDP, 40000, 41000, 0, 0);
     }
 }
 
@@ -306,14 +350,15 @@ int main(void) {
         cmocka_unit_test(no_sentinels_are_none_rather_than_malformed),
         cmocka_unit_test(a_sentinel_without_a_suffix_is_both_protocols),
         cmocka_unit_test(a_suffix_picks_one_protocol),
-        cmocka_unit_test(every_port_outside_the_range_can_be_a_sentinel),
-        cmocka_unit_test(ports_in_a_protocols_own_range_are_no_sentinels_of_it),
-        cmocka_unit_test(all_is_every_port_outside_the_range_and_names_none),
+        cmocka_unit_test(every_port_can_be_a_sentinel_and_is_none_of_the_range_then),
+        cmocka_unit_test(sentinels_that_are_named_are_taken_out_of_each_protocols_range),
+        cmocka_unit_test(sentinels_that_leave_a_range_no_port_are_refused),
+        cmocka_unit_test(all_is_every_port_and_names_none_and_the_range_keeps_its_own),
         cmocka_unit_test(all_stands_beside_ports_that_are_named),
         cmocka_unit_test(all_takes_a_suffix),
         cmocka_unit_test(a_protocol_without_a_range_has_no_sentinels),
         cmocka_unit_test(a_malformed_range_still_has_its_sentinels),
-        cmocka_unit_test(malformed_sentinels_are_every_port_outside_the_range),
+        cmocka_unit_test(malformed_sentinels_are_every_port_and_leave_the_range_its_own),
     };
 
     return cmocka_run_group_tests(tests, read_defaults, NULL);
