@@ -70,8 +70,8 @@ struct cli_call {
 
 /* All verbs, up to a NULL. */
 extern const struct cli_verb *const cli_verbs[];
-extern const struct cli_verb cli_run, cli_get, cli_port, cli_list, cli_release, cli_reset, cli_env, cli_learn,
-    cli_doctor, cli_probe;
+extern const struct cli_verb cli_run, cli_get, cli_port, cli_url, cli_list, cli_stop, cli_release, cli_reset, cli_env,
+    cli_learn, cli_doctor, cli_probe;
 
 /* A verb that is none of the user's: `freeport doctor` runs it under the shim. */
 #define CLI_PROBE "doctor-probe"
@@ -217,6 +217,10 @@ pid_t cli_caller(void);
 
 /* The command's name; to be freed. */
 char *cli_command_of(pid_t pid);
+
+/* Its arguments, with blanks between them; the directory of its worktree, else its working one. To be freed. */
+char *cli_cmdline_of(pid_t pid);
+char *cli_directory_of(pid_t pid);
 
 /* The user whose process it is; (uid_t)-1: unknown. */
 uid_t cli_user_of(pid_t pid);

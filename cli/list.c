@@ -2,6 +2,7 @@
 /* freeport list: the table of assignments, and what has become of each. */
 #include "assign.h"
 #include "cli.h"
+#include "session.h"
 
 #include <errno.h>
 #include <libsmartcols.h>
@@ -16,7 +17,8 @@
 #include <unistd.h>
 
 static const struct cli_option options[] = {
-    {"all", 'a', NULL, NULL, "list what has ended, too: process gone, port free"},
+    {"all", 'a', NULL, NULL, "list ports that nothing holds, too"},
+    {"session", 0, "NAME", NULL, "list that session alone; auto: the worktree's"},
     {"json", 'J', NULL, NULL, "print JSON; AGE in seconds"},
     {"raw", 'r', NULL, NULL, "print fields with one space between, blanks as \\x20"},
     {"noheadings", 'n', NULL, NULL, "print no column heads"},
@@ -32,10 +34,27 @@ static const char *const inherited[] = {"FREEPORT_SEGMENT_OWNER", NULL};
 
 enum { FOLLOW_WIDTH = 1000 };
 
-enum column { PROTO, PORT, SENTINEL, NAME, SESSION, PID, COMMAND, STATE, AGE, ADDRESS, SINCE, COLUMNS };
+enum column {
+    PROTO,
+    PORT,
+    SENTINEL,
+    NAME,
+    SESSION,
+    PID,
+    COMMAND,
+    STATE,
+    AGE,
+    ADDRESS,
+    DIRECTORY,
+    CMDLINE,
+    SINCE,
+    COLUMNS
+};
 
-#define DEFAULT_COLUMNS "PROTO,PORT,SENTINEL,NAME,SESSION,PID,COMMAND,STATE,AGE,ADDRESS"
-#define EXPECTED_COLUMNS "some of " DEFAULT_COLUMNS ",SINCE, with commas"
+/* For people, and for programs. */
+#define DEFAULT_COLUMNS "SENTINEL,PROTO,PORT,SESSION,PID,STATE,AGE,DIRECTORY,CMDLINE"
+#define OLD_COLUMNS "PROTO,PORT,SENTINEL,NAME,SESSION,PID,COMMAND,STATE,AGE,ADDRESS"
+#define EXPECTED_COLUMNS "some of " OLD_COLUMNS ",DIRECTORY,CMDLINE,SINCE, with commas"
 
 /*
  * What may be cut off where a terminal is narrower is SCOLS_FL_TRUNC. `width`: where lines are printed as they come,
@@ -57,6 +76,8 @@ static const struct {
     [STATE] = {"STATE", 0, SCOLS_JSON_STRING, 9},
     [AGE] = {"AGE", SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER, 4},
     [ADDRESS] = {"ADDRESS", SCOLS_FL_TRUNC, SCOLS_JSON_STRING, 10},
+    [DIRECTORY] = {"DIRECTORY", SCOLS_FL_TRUNC, SCOLS_JSON_STRING, 25},
+    [CMDLINE] = {"CMDLINE", SCOLS_FL_TRUNC, SCOLS_JSON_STRING, 40},
     [SINCE] = {"SINCE", 0, SCOLS_JSON_STRING, 25},
 };
 
@@ -67,7 +88,8 @@ struct listing {
     size_t count;
     struct cli_segment_id segment;
     bool json, raw, headings, follow;
-    bool all; /* what has ended, too */
+    bool all;            /* ports that nothing holds, too */
+    const char *session; /* NULL: any */
     int64_t now;
     struct freeport_assignment *rows; /* their strings are copies */
     size_t row_count, lines;
@@ -104,6 +126,8 @@ static char *date_of(int64_t since) {
 /* The table is read before the sockets: what is bound in between is not listed, and never as one that nobody holds. */
 static int add_row(const struct freeport_assignment *assignment, void *context) {
     struct listing *listing = context;
+    if (listing->session && strcmp(assignment->session, listing->session) != 0)
+        return 0;
     struct freeport_assignment row = *assignment;
     row.address = cli_text("%s", assignment->address);
     row.name = cli_text("%s", assignment->name);
@@ -153,6 +177,10 @@ static char *cell(const struct listing *listing, const struct freeport_assignmen
         return age_of(listing->now - assignment->since, listing->json);
     case ADDRESS:
         return cli_text("%s", assignment->address);
+    case DIRECTORY:
+        return there ? cli_directory_of(there) : cli_text("%s", "");
+    case CMDLINE:
+        return there ? cli_cmdline_of(there) : cli_text("%s", "");
     case SINCE:
         return date_of(assignment->since);
     case COLUMNS:
@@ -161,11 +189,16 @@ static char *cell(const struct listing *listing, const struct freeport_assignmen
     return cli_text("%s", "");
 }
 
+/* Closed, or kept for a server that has not come: the other protocol's half of a sentinel, say. */
+static bool idle(const struct freeport_assignment *assignment, enum cli_state state) {
+    return state == CLI_FREE || (state == CLI_RESERVED && assignment->requested != 0);
+}
+
 static void add_line(struct listing *listing, const struct freeport_assignment *assignment) {
     pid_t holder;
     enum cli_state state = cli_state_of(listing->sockets, &listing->segment, assignment, &holder);
-    if (state == CLI_FREE && !assignment->alive && !listing->all)
-        return; /* it has ended */
+    if (!listing->all && idle(assignment, state))
+        return;
     /* A daemon's parent is gone: who goes on with its port is what people want to know. */
     pid_t there = assignment->alive ? assignment->pid : holder;
     struct libscols_line *line = cli_need(scols_table_new_line(listing->table, NULL));
@@ -210,8 +243,17 @@ static bool choose_all(struct listing *listing, const char *list) {
 static bool choose_columns(struct listing *listing, const char *list) {
     if (list && *list != '+')
         return choose_all(listing, list);
-    choose_all(listing, DEFAULT_COLUMNS);
+    choose_all(listing, listing->json || listing->raw ? OLD_COLUMNS ",DIRECTORY,CMDLINE" : DEFAULT_COLUMNS);
     return !list || choose_all(listing, list + 1);
+}
+
+/* A session's name is there to be typed: it is cut off only where one of them is very long. */
+static int flags_of(const struct listing *listing, enum column column) {
+    enum { LONG_NAME = 32 };
+    bool cut = column != SESSION;
+    for (size_t i = 0; i < listing->row_count && !cut; i++)
+        cut = strlen(listing->rows[i].session) > LONG_NAME;
+    return cut ? columns[column].flags : 0;
 }
 
 static void make_table(struct listing *listing) {
@@ -227,7 +269,7 @@ static void make_table(struct listing *listing) {
     scols_table_enable_noheadings(listing->table, !listing->headings);
     for (size_t i = 0; i < listing->count; i++) {
         enum column column = listing->chosen[i];
-        int flags = columns[column].flags | (listing->follow ? SCOLS_FL_STRICTWIDTH : 0);
+        int flags = flags_of(listing, column) | (listing->follow ? SCOLS_FL_STRICTWIDTH : 0);
         struct libscols_column *made = cli_need(scols_table_new_column(
             listing->table, columns[column].name, listing->follow ? columns[column].width : 0, flags));
         scols_column_set_json_type(made, columns[column].json);
@@ -239,11 +281,11 @@ static void print_table(struct listing *listing, struct freeport *fp,
                         int (*add)(const struct freeport_assignment *, void *)) {
     listing->now = time(NULL);
     listing->lines = 0;
-    make_table(listing);
     if (fp) {
         listing->segment = (struct cli_segment_id){fp->facts.device, fp->facts.inode};
         freeport_each(fp, add, listing);
     }
+    make_table(listing);
     listing->sockets = cli_sockets_read();
     for (size_t i = 0; i < listing->row_count; i++)
         add_line(listing, &listing->rows[i]);
@@ -350,6 +392,26 @@ static int follow(struct listing *listing, const struct fp_settings *settings) {
     return CLI_FAILED;
 }
 
+/* The session to list; "" for all. */
+static int choose_session(struct cli_call *call, const struct fp_settings *settings, struct cli_session *session) {
+    struct fp_segment_facts facts;
+    struct freeport *fp;
+    const char *given = cli_value(call, "session");
+    if (!given)
+        return CLI_OK;
+    if (strcmp(given, "auto") != 0) {
+        snprintf(session->name, sizeof session->name, "%s", given);
+        return CLI_OK;
+    }
+    int code = cli_open_with(settings, false, &fp, &facts);
+    if (code != CLI_OK)
+        return code;
+    struct cli_world world = {settings, &facts};
+    code = cli_worktree_session(session, fp ? &world : NULL);
+    cli_close(fp);
+    return code;
+}
+
 static int list(struct cli_call *call) {
     struct listing listing = {.json = cli_value(call, "json") != NULL,
                               .raw = cli_value(call, "raw") != NULL,
@@ -357,6 +419,7 @@ static int list(struct cli_call *call) {
                               .headings = cli_value(call, "noheadings") == NULL,
                               .follow = cli_value(call, "follow") != NULL};
     struct fp_settings settings;
+    struct cli_session session = {.directory = NULL};
     if (call->operands > 0)
         return cli_bad_value("list", call->operand[0], "no operand; see freeport list --help");
     if (listing.json && listing.raw)
@@ -365,7 +428,10 @@ static int list(struct cli_call *call) {
         return cli_bad_value("--output", cli_value(call, "output"), EXPECTED_COLUMNS);
     if (!cli_settings(call, &settings, NULL))
         return CLI_USAGE;
-    int code = CLI_OK;
+    int code = choose_session(call, &settings, &session);
+    listing.session = session.name[0] ? session.name : NULL;
+    if (code != CLI_OK)
+        return code;
     if (listing.follow)
         code = follow(&listing, &settings);
     else if ((code = cli_open(&settings, false, &listing.fp)) == CLI_OK)
@@ -378,11 +444,11 @@ static int list(struct cli_call *call) {
 const struct cli_verb cli_list = {
     .name = "list",
     .synopsis = "[options]",
-    .summary = "Lists every assignment, whatever its name and session.",
+    .summary = "Lists the servers, a line each, of every session.",
     .options = options,
     .inherited = inherited,
-    .notes = "Columns: PROTO PORT SENTINEL NAME SESSION PID COMMAND STATE AGE ADDRESS, and\n"
-             "SINCE with -o. STATE as it is now:\n"
+    .notes = "Columns: PROTO PORT SENTINEL NAME SESSION PID COMMAND STATE AGE ADDRESS DIRECTORY\n"
+             "CMDLINE, and SINCE with -o. STATE as it is now:\n"
              "  bound     held by its owner or somebody who came by it through freeport\n"
              "  reserved  kept for its owner, nobody holds it\n"
              "  free      nobody holds it\n"

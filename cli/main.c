@@ -8,10 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
-const struct cli_verb *const cli_verbs[] = {&cli_run, &cli_get,   &cli_port,   &cli_list,  &cli_release, &cli_reset,
-                                            &cli_env, &cli_learn, &cli_doctor, &cli_probe, NULL};
+const struct cli_verb *const cli_verbs[] = {&cli_run,    &cli_list,    &cli_url,   &cli_port, &cli_stop,
+                                            &cli_get,    &cli_release, &cli_reset, &cli_env,  &cli_learn,
+                                            &cli_doctor, &cli_probe,   NULL};
 
-#define EXPECTED_VERB "expected a verb: run, get, port, list, release, reset, env, learn or doctor; see freeport --help"
+#define EXPECTED_VERB                                                                                                  \
+    "expected a verb: run, list, url, port, stop, get, release, reset, env, learn or doctor; see freeport --help"
 
 static void print_help(void) {
     puts("Usage: freeport VERB [options] ...\n"
@@ -20,7 +22,7 @@ static void print_help(void) {
         if ((*verb)->summary)
             printf("  %-10s %s\n", (*verb)->name, (*verb)->summary);
     puts("\n"
-         "  -h, --help     print this and exit; freeport VERB --help: the verb's own\n"
+         "  -h, --help     print this and exit; freeport help VERB: the verb's own\n"
          "  -V, --version  print the version and exit\n"
          "\n"
          "Two servers with one hard-coded port, side by side:\n"
@@ -38,6 +40,28 @@ static int run_verb(const struct cli_verb *verb, int argc, char **argv) {
     return code;
 }
 
+static const struct cli_verb *find_verb(const char *word) {
+    if (strcmp(word, "ls") == 0)
+        word = "list";
+    for (const struct cli_verb *const *verb = cli_verbs; *verb; verb++)
+        if (strcmp(word, (*verb)->name) == 0)
+            return *verb;
+    cli_error("'%s': " EXPECTED_VERB, word);
+    return NULL;
+}
+
+/* `freeport help VERB` is `freeport VERB --help`. */
+static int help(int argc, char **argv) {
+    char option[] = "--help";
+    if (argc < 3) {
+        print_help();
+        return CLI_OK;
+    }
+    const struct cli_verb *verb = find_verb(argv[2]);
+    char *words[] = {argv[2], option, NULL};
+    return verb ? run_verb(verb, 2, words) : CLI_USAGE;
+}
+
 static int dispatch(int argc, char **argv) {
     if (argc < 2) {
         cli_error(EXPECTED_VERB);
@@ -52,11 +76,10 @@ static int dispatch(int argc, char **argv) {
         puts("freeport " FREEPORT_VERSION);
         return CLI_OK;
     }
-    for (const struct cli_verb *const *verb = cli_verbs; *verb; verb++)
-        if (strcmp(word, (*verb)->name) == 0)
-            return run_verb(*verb, argc - 1, argv + 1);
-    cli_error("'%s': " EXPECTED_VERB, word);
-    return CLI_USAGE;
+    if (strcmp(word, "help") == 0)
+        return help(argc, argv);
+    const struct cli_verb *verb = find_verb(word);
+    return verb ? run_verb(verb, argc - 1, argv + 1) : CLI_USAGE;
 }
 
 /*

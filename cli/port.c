@@ -1,53 +1,203 @@
 /* SPDX-License-Identifier: MIT */
-/* freeport port: the real port behind a sentinel. */
+/* freeport port and url: the real port behind a sentinel, as a number and as an address to open. */
+#include "assign.h"
 #include "cli.h"
+#include "scheme.h"
+#include "session.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-static const struct cli_option options[] = {
-    {"session", 0, "NAME", "FREEPORT_SESSION", "whose sentinel it is (FREEPORT_SESSION)"},
-    CLI_CONFIG_OPTION,
-    CLI_SEGMENT_OPTION,
-    CLI_HELP_OPTION,
-    CLI_END_OF_OPTIONS,
-};
+#define SESSION_OPTION                                                                                                 \
+    { "session", 0, "NAME", "FREEPORT_SESSION", "whose sentinel it is; auto: the worktree's" }
+#define WAIT_OPTION                                                                                                    \
+    { "wait", 0, "SECONDS", NULL, "wait so long at most until a server has bound it" }
+
+static const struct cli_option options[] = {SESSION_OPTION,     WAIT_OPTION,     CLI_CONFIG_OPTION,
+                                            CLI_SEGMENT_OPTION, CLI_HELP_OPTION, CLI_END_OF_OPTIONS};
 
 static const char *const inherited[] = {"FREEPORT_SEGMENT_OWNER", NULL};
 
-static int port(struct cli_call *call) {
-    enum freeport_protocol protocol = FREEPORT_TCP;
-    struct fp_settings settings;
-    struct freeport *fp;
-    uint16_t sentinel, real;
-    if (call->operands != 1) {
-        cli_error("port: expected one SENTINEL[/tcp|/udp]; see freeport port --help");
+enum { PAUSE_MS = 50, LONGEST_WAIT = 86400, MOST_NAMES = 8 };
+
+/* What is asked for, and what the table has. */
+struct search {
+    enum freeport_protocol protocol;
+    uint16_t sentinel;
+    const char *given;                 /* the session that was named; NULL: none was */
+    char worktrees[CLI_SESSION_BYTES]; /* the one of the worktree; "" where there is none */
+    uint16_t port;                     /* 0: there is none */
+    char session[CLI_SESSION_BYTES];   /* whose port it is */
+    bool worktree;                     /* the worktree's session has it */
+    unsigned sessions;                 /* how many others have it, with a server that is alive */
+    char names[MOST_NAMES * CLI_SESSION_BYTES];
+};
+
+/* A server of any session has the sentinel. */
+static int add_session(const struct freeport_assignment *assignment, void *context) {
+    struct search *search = context;
+    if (assignment->protocol != search->protocol || assignment->requested != search->sentinel ||
+        assignment->state == FREEPORT_EXPLICIT || !assignment->alive)
+        return 0;
+    bool own = strcmp(assignment->session, search->worktrees) == 0;
+    if (search->worktree || (search->sessions > 0 && strcmp(assignment->session, search->session) == 0))
+        return 0;
+    search->worktree = own;
+    search->sessions++;
+    search->port = assignment->port;
+    snprintf(search->session, sizeof search->session, "%s", assignment->session);
+    size_t length = strlen(search->names);
+    snprintf(search->names + length, sizeof search->names - length, "%s%s", length ? ", " : "", assignment->session);
+    return 0;
+}
+
+/* The session that is named has it; else the worktree's; else the only one that has. */
+static void look(struct freeport *fp, struct search *search) {
+    search->port = 0;
+    search->sessions = 0;
+    search->worktree = false;
+    search->names[0] = 0;
+    if (!fp)
+        return;
+    if (search->given) {
+        fp_text_set(&fp->session, search->given);
+        fp->has_session = true;
+        snprintf(search->session, sizeof search->session, "%s", search->given);
+        if (freeport_lookup(fp, search->protocol, search->sentinel, &search->port) != 0)
+            search->port = 0;
+        return;
+    }
+    freeport_each(fp, add_session, search);
+    if (!search->worktree && search->sessions > 1)
+        search->port = 0;
+}
+
+/* Whether a server is there: a TCP client would be accepted, a datagram received. */
+static bool served(const struct search *search) {
+    struct cli_sockets *sockets = cli_sockets_read();
+    size_t count;
+    bool found = false;
+    const struct cli_socket *held = cli_sockets_on(sockets, search->protocol, search->port, &count);
+    for (size_t i = 0; i < count; i++)
+        found |= held[i].listens;
+    cli_sockets_free(sockets);
+    return found;
+}
+
+static int64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int complain(const struct search *search, const char *verb) {
+    const char *protocol = cli_protocol_name(search->protocol);
+    if (search->sessions > 1) {
+        cli_error("%s: %u/%s: %u sessions have it: %s; name one in --session", verb, search->sentinel, protocol,
+                  search->sessions, search->names);
         return CLI_USAGE;
     }
-    if (!cli_sentinel(call->operand[0], &sentinel, &protocol))
-        return cli_bad_value("port", call->operand[0], "SENTINEL[/tcp|/udp], 1 to 65535");
-    if (!cli_settings(call, &settings, NULL))
-        return CLI_USAGE;
-    if (!settings.session[0]) {
-        cli_error("port: expected a session, in --session or FREEPORT_SESSION; freeport list shows them");
-        return CLI_USAGE;
-    }
-    int code = cli_open(&settings, false, &fp);
-    if (code != CLI_OK)
-        return code;
-    int error = fp ? freeport_lookup(fp, protocol, sentinel, &real) : -ENOENT;
-    cli_close(fp);
-    if (error == 0) {
-        printf("%u\n", real);
-        return CLI_OK;
-    }
-    if (error == -ENOENT)
-        cli_error("session '%s' has no port for %u/%s", settings.session, sentinel, cli_protocol_name(protocol));
+    if (search->given)
+        cli_error("session '%s' has no port for %u/%s; freeport list shows what there is", search->given,
+                  search->sentinel, protocol);
     else
-        cli_error("%u/%s: %s", sentinel, cli_protocol_name(protocol), freeport_strerror(error));
+        cli_error("no session has a server for %u/%s; freeport list shows what there is, --wait SECONDS waits for it",
+                  search->sentinel, protocol);
     return CLI_FAILED;
 }
+
+/* Until there is a port, or, with --wait, until somebody serves there. */
+static int find(const struct fp_settings *settings, struct search *search, const char *verb, long wait) {
+    int64_t until = now_ms() + wait * 1000;
+    for (;;) {
+        struct freeport *fp;
+        int code = cli_open(settings, false, &fp);
+        if (code != CLI_OK)
+            return code;
+        look(fp, search);
+        cli_close(fp);
+        if (search->port != 0 && (wait < 0 || served(search)))
+            return CLI_OK;
+        if (wait < 0 || (search->sessions > 1 && !search->worktree))
+            return complain(search, verb);
+        if (now_ms() >= until) {
+            cli_error("%s: --wait %ld: nothing has bound %u/%s%s%s in that time; freeport list shows what there is",
+                      verb, wait, search->sentinel, cli_protocol_name(search->protocol),
+                      search->given ? " in session " : "", search->given ? search->given : "");
+            return CLI_TIMED_OUT;
+        }
+        poll(NULL, 0, PAUSE_MS);
+    }
+}
+
+/* The session that option, environment or file name; and the worktree's. */
+static int name_sessions(struct cli_call *call, const struct fp_settings *settings, struct search *search) {
+    enum cli_origin origin;
+    struct cli_session session;
+    struct freeport *fp;
+    struct fp_segment_facts facts;
+    const char *given = cli_given(call, "FREEPORT_SESSION", &origin);
+    bool automatic = given && strcmp(given, "auto") == 0;
+    search->given = automatic ? NULL : given;
+    if (search->given)
+        return CLI_OK;
+    int code = cli_open_with(settings, false, &fp, &facts);
+    if (code != CLI_OK)
+        return code;
+    struct cli_world world = {settings, &facts};
+    code = cli_worktree_session(&session, fp ? &world : NULL);
+    cli_close(fp);
+    if (code == CLI_OK)
+        memcpy(search->worktrees, session.name, sizeof session.name);
+    if (automatic)
+        search->given = search->worktrees;
+    return code;
+}
+
+static int prepare(struct cli_call *call, struct search *search) {
+    const char *verb = call->verb->name, *wait = cli_value(call, "wait");
+    struct fp_settings settings;
+    long seconds = -1;
+    search->protocol = FREEPORT_TCP;
+    if (call->operands != 1) {
+        cli_error("%s: expected one SENTINEL[/tcp|/udp]; see freeport %s --help", verb, verb);
+        return CLI_USAGE;
+    }
+    if (!cli_sentinel(call->operand[0], &search->sentinel, &search->protocol))
+        return cli_bad_value(verb, call->operand[0], "SENTINEL[/tcp|/udp], 1 to 65535");
+    if (wait && !cli_number(wait, 0, LONGEST_WAIT, &seconds))
+        return cli_bad_value("--wait", wait, "seconds, 0 to 86400");
+    if (!cli_settings(call, &settings, NULL))
+        return CLI_USAGE;
+    int code = name_sessions(call, &settings, search);
+    return code == CLI_OK ? find(&settings, search, verb, seconds) : code;
+}
+
+static int port(struct cli_call *call) {
+    struct search search = {.port = 0};
+    int code = prepare(call, &search);
+    if (code == CLI_OK)
+        printf("%u\n", search.port);
+    return code;
+}
+
+static int url(struct cli_call *call) {
+    struct search search = {.port = 0};
+    int code = prepare(call, &search);
+    if (code == CLI_OK)
+        printf("%slocalhost:%u\n", search.protocol == FREEPORT_TCP ? fp_scheme(search.sentinel) : "", search.port);
+    return code;
+}
+
+#define NOTES                                                                                                          \
+    "Without a session it is the one that this process is in, else the worktree's, else\n"                             \
+    "the only one that has the sentinel.\n"                                                                            \
+    "Exit: 0 printed, 1 there is none, 2 usage, or several sessions have it, 4 --wait\n"                               \
+    "timed out, 5 segment can't be used.\n"
 
 const struct cli_verb cli_port = {
     .name = "port",
@@ -55,6 +205,16 @@ const struct cli_verb cli_port = {
     .summary = "Prints the real port behind a session's sentinel.",
     .options = options,
     .inherited = inherited,
-    .notes = "Exit: 0 printed, 1 the session has none, 2 usage, 5 segment can't be used.\n",
+    .notes = NOTES,
     .run = port,
+};
+
+const struct cli_verb cli_url = {
+    .name = "url",
+    .synopsis = "[options] SENTINEL[/tcp|/udp]",
+    .summary = "Prints the address at which a session's sentinel is to be reached.",
+    .options = options,
+    .inherited = inherited,
+    .notes = NOTES,
+    .run = url,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli.h"
+#include "members.h"
 
 #include <elf.h>
 #include <fcntl.h>
@@ -86,6 +87,31 @@ char *cli_command_of(pid_t pid) {
     if (length > 0 && text[length - 1] == '\n') /* only the last: the name may hold one itself */
         text[length - 1] = 0;
     return cli_need(strdup(text));
+}
+
+char *cli_cmdline_of(pid_t pid) {
+    char text[4096];
+    size_t length = read_proc(pid, "cmdline", text, sizeof text);
+    while (length > 0 && text[length - 1] == 0)
+        length--;
+    for (size_t i = 0; i < length; i++)
+        if (text[i] == 0)
+            text[i] = ' ';
+    return length > 0 ? cli_text("%s", text) : cli_command_of(pid);
+}
+
+char *cli_directory_of(pid_t pid) {
+    char path[64], target[CLI_PATH_BYTES];
+    struct cli_environment environment;
+    const char *directory = NULL;
+    if (cli_environment_read(pid, &environment))
+        directory = cli_environment_value(&environment, CLI_DIRECTORY);
+    snprintf(path, sizeof path, "/proc/%d/cwd", (int)pid);
+    ssize_t length = directory ? 0 : readlink(path, target, sizeof target - 1);
+    target[length > 0 ? length : 0] = 0;
+    char *text = cli_text("%s", directory ? directory : target);
+    cli_environment_free(&environment);
+    return text;
 }
 
 bool cli_has_shim(pid_t pid, bool *sure) {

@@ -6,8 +6,8 @@
 #include "assign.h"
 #include "cli.h"
 #include "guest.h"
+#include "session.h"
 #include "supervisor.h"
-#include "worktree.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,7 +51,7 @@ enum { REPORT_FD_FIRST = 64, NUMBER_BYTES = 16, PATH_BYTES = 2 * PATH_MAX };
 
 /* Values that are made up here, and last until exec. */
 struct made {
-    char session[CLI_SESSION_BYTES];
+    struct cli_session session;
     char report_fd[NUMBER_BYTES];
     char report[PATH_BYTES];
     char config[PATH_BYTES];
@@ -143,27 +143,12 @@ static void choose_sentinels(struct cli_call *call) {
         cli_set_value(call, "sentinels", "all");
 }
 
-/* The session that this process is in, or the one that is named; else the worktree's. */
-static int choose_session(struct cli_call *call, struct made *made) {
-    enum cli_origin origin;
-    struct fp_worktree worktree;
-    const char *given = cli_given(call, "FREEPORT_SESSION", &origin);
-    if (given && strcmp(given, "new") == 0) {
-        cli_new_session(made->session, "run", getpid());
-    } else if (!given || strcmp(given, "auto") == 0) {
-        int error = fp_worktree_find(&worktree);
-        if (error != 0) {
-            cli_error("--session: 'auto': the working directory: %s; name a session, or change to a directory that is "
-                      "there",
-                      strerror(-error));
-            return CLI_USAGE;
-        }
-        memcpy(made->session, worktree.session, sizeof made->session);
-    } else {
-        return CLI_OK;
-    }
-    cli_set_value(call, "session", made->session);
-    return CLI_OK;
+/* For freeport list, and for another worktree whose session would have the same name. */
+static void set_directory(const struct cli_session *session) {
+    if (session->directory)
+        set(CLI_DIRECTORY, session->directory);
+    else if (session->name[0])
+        unsetenv(CLI_DIRECTORY);
 }
 
 /* Whether a person is to be told, at the terminal, where each server is to be reached. */
@@ -431,7 +416,7 @@ static int start(const struct cli_call *call, const struct fp_settings *settings
 }
 
 static int run(struct cli_call *call) {
-    struct made made = {.sentinels = NULL};
+    struct made made = {.sentinels = NULL, .session = {.name = ""}};
     struct fp_settings settings;
     bool default_range;
     if (call->operands == 0) {
@@ -442,8 +427,11 @@ static int run(struct cli_call *call) {
         cli_set_value(call, "config", absolute(cli_value(call, "config"), made.config));
     if (!cli_load_file(call))
         return CLI_USAGE;
+    int code = cli_join(call, &made.session);
+    if (code != CLI_OK)
+        return code;
     choose_sentinels(call);
-    int code = choose_session(call, &made);
+    set_directory(&made.session);
     if (code == CLI_OK)
         code = prepare_report(call, &made);
     if (code == CLI_OK)

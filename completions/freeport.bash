@@ -6,11 +6,13 @@ _freeport_options() {
     case $1 in
         run)
             echo --tcp --udp --sentinels --name --session --export -q --quiet --audit --report --report-fd \
-                --report-format --sockname --connect --via --follow --timeout --segment-mode --log --lenient --config --segment
+                --report-format --sockname --connect --via --follow --timeout --segment-mode --log --lenient \
+                --config --segment
             ;;
         get) echo --tcp --udp --name -n --count --timeout --config --segment ;;
-        list) echo -a --all -J --json -r --raw -n --noheadings -o --output -f --follow --config --segment ;;
-        port) echo --session --config --segment ;;
+        list) echo -a --all --session -J --json -r --raw -n --noheadings -o --output -f --follow --config --segment ;;
+        port | url) echo --session --wait --config --segment ;;
+        stop) echo -k --kill-after --config --segment ;;
         release) echo --config --segment ;;
         reset) echo --force --config --segment ;;
         env) echo --config ;;
@@ -36,7 +38,7 @@ _freeport_value() {
     local verb=$1 option=$2 current=$3
     case $verb$option in
         list--output | list-o)
-            local before='' columns="PROTO PORT SENTINEL NAME SESSION PID COMMAND STATE AGE ADDRESS SINCE"
+            local before='' columns="PROTO PORT SENTINEL NAME SESSION PID COMMAND STATE AGE ADDRESS DIRECTORY CMDLINE SINCE"
             [[ $current != *,* ]] || before=${current%,*},
             COMPREPLY=($(compgen -P "$before" -W "$columns" -- "${current##*,}"))
             compopt -o nospace
@@ -46,12 +48,12 @@ _freeport_value() {
         *--sockname) COMPREPLY=($(compgen -W "virtual real" -- "$current")) ;;
         *--connect) COMPREPLY=($(compgen -W "session fallthrough off" -- "$current")) ;;
         *--via) COMPREPLY=($(compgen -W "auto preload seccomp" -- "$current")) ;;
-        *--follow) COMPREPLY=($(compgen -W "yes no" -- "$current")) ;;
+        run--follow) COMPREPLY=($(compgen -W "yes no" -- "$current")) ;;
         *--log) COMPREPLY=($(compgen -W "quiet error warn info debug" -- "$current")) ;;
         *--session) COMPREPLY=($(compgen -W "$(_freeport_column SESSION)" -- "$current")) ;;
         *--name) COMPREPLY=($(compgen -W "$(_freeport_names | sort -u)" -- "$current")) ;;
         *--tcp | *--udp | *--sentinels | *--export | *--report-fd | *--timeout | *--segment | *--segment-mode) ;;
-        get--count | get-n) ;;
+        get--count | get-n | *--wait | *--kill-after | stop-k) ;;
         *) return 1 ;;
     esac
 }
@@ -81,7 +83,7 @@ _freeport() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]} operand
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        COMPREPLY=($(compgen -W "run get list port release reset env learn doctor -h --help -V --version" \
+        COMPREPLY=($(compgen -W "run list url port stop get release reset env learn doctor -h --help -V --version" \
             -- "$current"))
         return
     fi
@@ -113,7 +115,8 @@ _freeport() {
             ;;
         get) COMPREPLY=($(compgen -W "tcp udp" -- "$current")) ;;
         release) COMPREPLY=($(compgen -W "tcp udp $(_freeport_column PORT)" -- "$current")) ;;
-        port) COMPREPLY=($(compgen -W "$(_freeport_column SENTINEL)" -- "$current")) ;;
+        port | url) COMPREPLY=($(compgen -W "$(_freeport_column SENTINEL)" -- "$current")) ;;
+        stop) COMPREPLY=($(compgen -W "$(_freeport_column SESSION)" -- "$current")) ;;
         env) COMPREPLY=($(compgen -W "$(_freeport_names | sort -u)" -- "$current")) ;;
         reset) COMPREPLY=($(compgen -W "$(_freeport_column NAME)" -- "$current")) ;;
     esac

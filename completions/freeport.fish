@@ -5,7 +5,8 @@
 function __freeport_operands
     set -l words (commandline -opc)[3..]
     argparse --stop-nonopt h/help tcp= udp= sentinels= name= session= export=+ q/quiet audit report= report-fd= \
-        report-format= sockname= connect= via= follow= timeout= segment= segment-mode= log= lenient config= o/output= -- $words 2>/dev/null
+        report-format= sockname= connect= via= follow= timeout= segment= segment-mode= log= lenient config= \
+        o/output= wait= k/kill-after= -- $words 2>/dev/null
     and test (count $argv) -gt 0
     and printf '%s\n' $argv
 end
@@ -43,7 +44,7 @@ end
 
 function __freeport_columns
     set -l before (string match -r '.*,' -- (commandline -ct))
-    printf "$before%s\n" PROTO PORT SENTINEL NAME SESSION PID COMMAND STATE AGE ADDRESS SINCE
+    printf "$before%s\n" PROTO PORT SENTINEL NAME SESSION PID COMMAND STATE AGE ADDRESS DIRECTORY CMDLINE SINCE
 end
 
 complete -c freeport -f
@@ -51,7 +52,9 @@ complete -c freeport -n __freeport_before_verb -s h -l help -d 'Print help and e
 complete -c freeport -n __freeport_before_verb -s V -l version -d 'Print the version and exit'
 complete -c freeport -n __freeport_before_verb -a run -d 'Run a command in a session of its own'
 complete -c freeport -n __freeport_before_verb -a get -d 'Print free ports, reserved for the shell that asks'
-complete -c freeport -n __freeport_before_verb -a list -d 'List every assignment'
+complete -c freeport -n __freeport_before_verb -a list -d 'List the servers'
+complete -c freeport -n __freeport_before_verb -a url -d 'Print the address of a sentinel'
+complete -c freeport -n __freeport_before_verb -a stop -d 'End what runs in a session'
 complete -c freeport -n __freeport_before_verb -a port -d 'Print the real port behind a sentinel'
 complete -c freeport -n __freeport_before_verb -a release -d 'Give up a port'
 complete -c freeport -n __freeport_before_verb -a reset -d 'Drop the state of a name'
@@ -59,9 +62,9 @@ complete -c freeport -n __freeport_before_verb -a env -d 'Print lines for a shel
 complete -c freeport -n __freeport_before_verb -a learn -d 'Find the ports that a command hard-codes'
 complete -c freeport -n __freeport_before_verb -a doctor -d 'Check the host, the range and a program'
 
-set -l every run get list port release reset env learn doctor
-set -l configured run get list port release reset env doctor
-set -l tabled run get list port release reset doctor
+set -l every run get list port url stop release reset env learn doctor
+set -l configured run get list port url stop release reset env doctor
+set -l tabled run get list port url stop release reset doctor
 set -l ranged run get doctor
 
 complete -c freeport -n "__freeport_verb $every" -s h -l help -d 'Print help and exit'
@@ -73,7 +76,7 @@ complete -c freeport -n "__freeport_verb $ranged" -l name -xa '(__freeport_names
 complete -c freeport -n '__freeport_verb run' -l via -x -a 'auto preload seccomp' -d 'How programs are reached'
 complete -c freeport -n '__freeport_verb run' -l follow -x -a 'yes no' -d 'Cleaned environments get the session back'
 complete -c freeport -n '__freeport_verb run get' -l timeout -x -d 'Milliseconds to wait at most'
-complete -c freeport -n '__freeport_verb run port' -l session -xa '(__freeport_column SESSION)' -d Session
+complete -c freeport -n '__freeport_verb run list port url' -l session -xa '(__freeport_column SESSION)' -d Session
 
 complete -c freeport -n '__freeport_verb run doctor' -l sentinels -x -d 'Hard-coded ports to replace'
 complete -c freeport -n '__freeport_verb run' -l export -x -d 'Set a variable to the real port'
@@ -91,14 +94,17 @@ complete -c freeport -n '__freeport_verb run' -l lenient -d 'Take a range that c
 complete -c freeport -n '__freeport_verb get' -s n -l count -x -d 'How many'
 complete -c freeport -n '__freeport_verb get' -a 'tcp udp'
 
-complete -c freeport -n '__freeport_verb list' -s a -l all -d 'List what has ended, too'
+complete -c freeport -n '__freeport_verb list' -s a -l all -d 'List ports that nothing holds, too'
 complete -c freeport -n '__freeport_verb list' -s J -l json -d 'Print JSON'
 complete -c freeport -n '__freeport_verb list' -s r -l raw -d 'Print fields with one space between'
 complete -c freeport -n '__freeport_verb list' -s n -l noheadings -d 'Print no column heads'
 complete -c freeport -n '__freeport_verb list' -s o -l output -xa '(__freeport_columns)' -d 'Columns to print'
 complete -c freeport -n '__freeport_verb list' -s f -l follow -d 'Print new assignments as they come'
 
-complete -c freeport -n '__freeport_verb port' -a '(__freeport_column SENTINEL)'
+complete -c freeport -n '__freeport_verb port url' -l wait -x -d 'Seconds to wait at most'
+complete -c freeport -n '__freeport_verb stop' -s k -l kill-after -x -d 'Seconds before KILL'
+complete -c freeport -n '__freeport_verb stop' -a '(__freeport_column SESSION)'
+complete -c freeport -n '__freeport_verb port url' -a '(__freeport_column SENTINEL)'
 complete -c freeport -n '__freeport_verb release' -a 'tcp udp (__freeport_column PORT)'
 complete -c freeport -n '__freeport_verb reset' -l force -d 'Also what processes have that are there'
 complete -c freeport -n '__freeport_verb reset' -a '(__freeport_column NAME)'

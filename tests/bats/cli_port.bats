@@ -30,14 +30,14 @@ time.sleep(600)'
     assert_equal "$(freeport port --session s1 8000/tcp)" "$tcp"
     assert_equal "$(freeport port --session s1 8001/udp)" "$udp"
     run -1 freeport port --session s1 8001
-    assert_output "freeport: session 's1' has no port for 8001/tcp"
+    assert_output "freeport: session 's1' has no port for 8001/tcp; freeport list shows what there is"
     run -1 freeport port --session s2 8000
-    assert_output "freeport: session 's2' has no port for 8000/tcp"
+    assert_output "freeport: session 's2' has no port for 8000/tcp; freeport list shows what there is"
 }
 
 @test "port: a segment that is not there has no sessions, and none is made" {
     run -1 freeport port --session s1 8000
-    assert_output "freeport: session 's1' has no port for 8000/tcp"
+    assert_output "freeport: session 's1' has no port for 8000/tcp; freeport list shows what there is"
     [[ ! -e /dev/shm$TEST_SEGMENT ]]
 }
 
@@ -46,8 +46,6 @@ time.sleep(600)'
         run -2 freeport port --session s1 "$word"
         assert_output "freeport: port: '$word': expected SENTINEL[/tcp|/udp], 1 to 65535"
     done
-    run -2 freeport port 80
-    assert_output "freeport: port: expected a session, in --session or FREEPORT_SESSION; freeport list shows them"
     run -2 freeport port --session s1
     assert_output "freeport: port: expected one SENTINEL[/tcp|/udp]; see freeport port --help"
     run -2 freeport port --session 'a b' 80

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which processes are in a session. The environment that a process was started with says so: what `freeport run` and
+ * the shim have put there is handed down to servers, shells and launchers alike, whether they bind anything or not.
+ */
+#include "members.h"
+#include "assign.h"
+#include "cli.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+bool cli_environment_read(pid_t pid, struct cli_environment *environment) {
+    char path[64];
+    *environment = (struct cli_environment){.text = NULL};
+    snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
+    FILE *stream = fopen(path, "re");
+    if (!stream)
+        return false;
+    size_t room = 0;
+    do {
+        room += 16384;
+        environment->text = cli_need(realloc(environment->text, room + 1));
+        environment->length += fread(environment->text + environment->length, 1, room - environment->length, stream);
+    } while (environment->length == room);
+    fclose(stream);
+    environment->text[environment->length] = 0;
+    return true;
+}
+
+const char *cli_environment_value(const struct cli_environment *environment, const char *variable) {
+    size_t length = strlen(variable);
+    for (size_t at = 0; at < environment->length; at += strlen(environment->text + at) + 1)
+        if (strncmp(environment->text + at, variable, length) == 0 && environment->text[at + length] == '=')
+            return environment->text + at + length + 1;
+    return NULL;
+}
+
+void cli_environment_free(struct cli_environment *environment) {
+    free(environment->text);
+    environment->text = NULL;
+}
+
+static bool same_network(pid_t pid) {
+    char path[64];
+    struct stat own, other;
+    snprintf(path, sizeof path, "/proc/%d/ns/net", (int)pid);
+    return stat("/proc/self/ns/net", &own) == 0 && stat(path, &other) == 0 && own.st_ino == other.st_ino;
+}
+
+/* The first process of a session may not have the segment's name in its environment: it has it mapped, or the default.
+ */
+static bool same_segment(pid_t pid, const struct cli_environment *environment, const struct cli_world *world) {
+    const char *segment = cli_environment_value(environment, "FREEPORT_SEGMENT");
+    if (segment)
+        return strcmp(segment, world->facts->name) == 0;
+    return cli_has_mapped(pid, world->facts->device, world->facts->inode) ||
+           (world->settings->segment[0] == 0 && same_network(pid));
+}
+
+void cli_each_process(bool (*visit)(pid_t pid, void *context), void *context) {
+    DIR *proc = opendir("/proc");
+    const struct dirent *entry;
+    while (proc && (entry = readdir(proc)))
+        if (isdigit((unsigned char)entry->d_name[0]) && !visit(atoi(entry->d_name), context))
+            break;
+    if (proc)
+        closedir(proc);
+}
+
+struct question {
+    const struct cli_world *world;
+    const char *session;
+    cli_member_visit *visit;
+    void *context;
+};
+
+static bool ask(pid_t pid, void *context) {
+    const struct question *question = context;
+    struct cli_environment environment;
+    bool go_on = true;
+    if (pid == getpid() || !cli_environment_read(pid, &environment))
+        return true;
+    const char *session = cli_environment_value(&environment, "FREEPORT_SESSION");
+    if (session && strcmp(session, question->session) == 0 && same_segment(pid, &environment, question->world))
+        go_on = question->visit(pid, &environment, question->context);
+    cli_environment_free(&environment);
+    return go_on;
+}
+
+void cli_each_member(const struct cli_world *world, const char *session, cli_member_visit *visit, void *context) {
+    struct question question = {world, session, visit, context};
+    cli_each_process(ask, &question);
+}
