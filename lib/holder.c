@@ -191,6 +191,41 @@ static bool note_mapping(const char *line, void *context) {
     return !mapping->found;
 }
 
+struct task_status {
+    bool ours, has_memory;
+    char state; /* as in proc(5) */
+};
+
+/* "State:\tS (sleeping)", "Uid:\treal\teffective\t…", "VmSize:\t…": that one where the task has memory. */
+static bool note_status(const char *line, void *context) {
+    struct task_status *status = context;
+    if (strncmp(line, "State:\t", 7) == 0) {
+        status->state = line[7];
+    } else if (strncmp(line, "Uid:\t", 5) == 0) {
+        const char *text = line + 5;
+        number(&text, 10);
+        text += *text == '\t';
+        status->ours = number(&text, 10) == geteuid();
+    } else if (strncmp(line, "VmSize:", 7) == 0) {
+        status->has_memory = true;
+    }
+    return true;
+}
+
+/*
+ * A task of this user that has no memory any more is root's by /proc, and nobody else may look into it. One that has
+ * ended has no descriptors either: other threads of its process may show them. One that is ending may still have some.
+ */
+static void look_at_hidden(int directory, const char *id, struct process_search *search) {
+    char path[PATH];
+    struct task_status status = {.state = 0};
+    append(append(path, id), "/status");
+    if (!each_line(directory, path, note_status, &status) || !status.ours || status.has_memory)
+        return;
+    search->hidden = false;
+    search->blind |= status.state == 'R' || status.state == 'D';
+}
+
 /*
  * Whether a task holds one of the sockets and has the segment mapped, or no memory any more: it is ending, and nobody
  * can tell what it was. That memory goes first, and sockets later.
@@ -206,6 +241,8 @@ static bool task_is_ours(int directory, const char *id, struct process_search *s
     search->hidden = descriptors < 0 && (errno == EACCES || (errno == ENOENT && search->by_table));
     if (descriptors < 0) {
         note_failure(search);
+        if (search->hidden)
+            look_at_hidden(directory, id, search);
         return false;
     }
     bool holds = any_number(descriptors, descriptor_matches, search);
