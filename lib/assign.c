@@ -14,6 +14,7 @@
 #include "assign.h"
 
 #include "attempt.h"
+#include "compat.h"
 #include "lock.h"
 #include "owner.h"
 #include "sentinel.h"
@@ -85,11 +86,11 @@ static int bind_next_alone(struct fp_attempt *attempt, struct fp_reuse *reuse, u
     if (!reuse->address && !reuse->port)
         return bind_next(attempt, port);
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    fp_signal_mask(SIG_SETMASK, &all, &before);
     fp_reuse_clear(attempt->bind->fd, reuse);
     int error = bind_next(attempt, port);
     fp_reuse_restore(attempt->bind->fd, reuse);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    fp_signal_mask(SIG_SETMASK, &before, NULL);
     return error;
 }
 

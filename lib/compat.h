@@ -5,10 +5,19 @@
 #ifndef FREEPORT_LIB_COMPAT_H
 #define FREEPORT_LIB_COMPAT_H
 
+#include <signal.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+/*
+ * pthread_sigmask(), which takes libpthread.so before glibc 2.32: sigprocmask() is the same call for the calling thread
+ * in glibc and in musl. The arguments are always valid.
+ */
+static inline void fp_signal_mask(int how, const sigset_t *set, sigset_t *before) {
+    sigprocmask(how, set, before);
+}
 
 /* Whether 64-bit atomics need no lock. ATOMIC_LLONG_LOCK_FREE is 1 to clang on i386, where the code is inline. */
 #define FP_ATOMIC_64_LOCK_FREE __atomic_always_lock_free(8, 0)

@@ -11,6 +11,8 @@
 #ifndef FREEPORT_LIB_UNCANCELLED_H
 #define FREEPORT_LIB_UNCANCELLED_H
 
+#include "compat.h"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -63,13 +65,13 @@ struct fp_alone {
 static inline void fp_alone_begin(struct fp_alone *alone) {
     sigset_t all;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &alone->signals);
+    fp_signal_mask(SIG_SETMASK, &all, &alone->signals);
     alone->cancel = fp_cancel_off();
 }
 
 static inline void fp_alone_end(const struct fp_alone *alone) {
     fp_cancel_restore(alone->cancel);
-    pthread_sigmask(SIG_SETMASK, &alone->signals, NULL);
+    fp_signal_mask(SIG_SETMASK, &alone->signals, NULL);
 }
 
 /* As libc's functions, and no cancellation points. */

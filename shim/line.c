@@ -180,7 +180,7 @@ bool fp_line_write(const struct fp_line *line, int fd, int timeout_ms) {
     sigaddset(&ours, raised[0]);
     sigaddset(&ours, raised[1]);
     sigaddset(&ours, SIGTTOU);
-    pthread_sigmask(SIG_BLOCK, &ours, &before);
+    fp_signal_mask(SIG_BLOCK, &ours, &before);
     sigpending(&pending);
 
     int error = write_in_time(fd, text, line->length + 1, timeout_ms);
@@ -192,7 +192,7 @@ bool fp_line_write(const struct fp_line *line, int fd, int timeout_ms) {
     sigdelset(&ours, SIGTTOU);
     while (error != 0 && fp_take_signal(&ours) > 0) {
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    fp_signal_mask(SIG_SETMASK, &before, NULL);
     fp_cancel_as_before(type);
     if (error != 0)
         errno = error;

@@ -9,8 +9,8 @@
  *                                     and listens; all sockets stay open until the last process has done so
  *     peer board BOARD                prints what the processes of a rush found
  *
- * The board is a file that all map: a count for each port, by which a port that is held twice shows. It knows nothing of
- * freeport's table.
+ * The board is a file that all map: a count for each port, by which a port that is held twice shows. It knows nothing
+ * of freeport's table.
  */
 #include <arpa/inet.h>
 #include <errno.h>
