@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "watch.h"
 
+#include "compat.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>

@@ -22,6 +22,14 @@ static inline void fp_signal_mask(int how, const sigset_t *set, sigset_t *before
 /* Whether 64-bit atomics need no lock. ATOMIC_LLONG_LOCK_FREE is 1 to clang on i386, where the code is inline. */
 #define FP_ATOMIC_64_LOCK_FREE __atomic_always_lock_free(8, 0)
 
+/* Kernel headers before 5.6 and 5.3 do not know them; their numbers are the same for all processors but alpha. */
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#ifndef SYS_pidfd_getfd
+#define SYS_pidfd_getfd 438
+#endif
+
 /* musl does not have it in its headers. */
 #ifndef RWF_NOWAIT
 #define RWF_NOWAIT 0x00000008
