@@ -4,6 +4,7 @@
  * interpreter. What can't be read or understood is the kernel's to judge, and nothing is said about it.
  */
 #include "cli.h"
+#include "target.h"
 
 #include <elf.h>
 #include <fcntl.h>
@@ -19,7 +20,7 @@
 #define ANOTHER_WAY                                                                                                    \
     "let it take its port from the environment (freeport run --export PORT=8080) or as an argument (freeport get)"
 
-enum { MOST_INTERPRETERS = 5, MOST_HEADERS = 64, HEAD_BYTES = 256, NOTE_BYTES = 4096 };
+enum { MOST_INTERPRETERS = 5, HEAD_BYTES = 256 };
 
 /* Along PATH. */
 
@@ -78,116 +79,19 @@ static bool interpreter_of(char *line, char path[static CLI_PATH_BYTES]) {
     return true;
 }
 
-/* ELF, of either word size, in this machine's byte order. */
+/* Programs. */
 
-struct image {
-    int fd;
-    unsigned char class;
-    uint16_t machine;
-    uint64_t table; /* where the program headers stand */
-    unsigned count;
-};
-
-struct segment {
-    uint32_t type;
-    uint64_t offset, size;
-};
-
-static bool read_at(int fd, void *out, size_t size, uint64_t offset) {
-    return pread(fd, out, size, (off_t)offset) == (ssize_t)size;
-}
-
-static bool read_header(struct image *image) {
-    Elf64_Ehdr wide;
-    Elf32_Ehdr narrow;
-    if (image->class == ELFCLASS64 && read_at(image->fd, &wide, sizeof wide, 0)) {
-        image->machine = wide.e_machine;
-        image->table = wide.e_phoff;
-        image->count = wide.e_phentsize == sizeof(Elf64_Phdr) ? wide.e_phnum : 0;
-    } else if (image->class == ELFCLASS32 && read_at(image->fd, &narrow, sizeof narrow, 0)) {
-        image->machine = narrow.e_machine;
-        image->table = narrow.e_phoff;
-        image->count = narrow.e_phentsize == sizeof(Elf32_Phdr) ? narrow.e_phnum : 0;
-    }
-    if (image->count > MOST_HEADERS)
-        image->count = MOST_HEADERS;
-    return image->count > 0;
-}
-
-static bool read_segment(const struct image *image, unsigned number, struct segment *segment) {
-    Elf64_Phdr wide;
-    Elf32_Phdr narrow;
-    if (image->class == ELFCLASS64) {
-        if (!read_at(image->fd, &wide, sizeof wide, image->table + number * sizeof wide))
-            return false;
-        *segment = (struct segment){wide.p_type, wide.p_offset, wide.p_filesz};
-    } else {
-        if (!read_at(image->fd, &narrow, sizeof narrow, image->table + number * sizeof narrow))
-            return false;
-        *segment = (struct segment){narrow.p_type, narrow.p_offset, narrow.p_filesz};
-    }
-    return true;
-}
-
-static bool find_segment(const struct image *image, uint32_t type, struct segment *segment) {
-    for (unsigned i = 0; i < image->count; i++)
-        if (read_segment(image, i, segment) && segment->type == type)
-            return true;
-    return false;
-}
-
-/* Go's linker leaves a note of owner "Go" and type 4, its build id. */
-static bool go_note(const struct image *image, const struct segment *segment) {
-    _Alignas(Elf64_Nhdr) char notes[NOTE_BYTES];
-    size_t size = segment->size < sizeof notes ? segment->size : sizeof notes, at = 0;
-    if (!read_at(image->fd, notes, size, segment->offset))
-        return false;
-    while (at + sizeof(Elf64_Nhdr) + 4 <= size) {
-        Elf64_Nhdr note;
-        memcpy(&note, notes + at, sizeof note);
-        at += sizeof note;
-        if (note.n_namesz == 4 && note.n_type == 4 && memcmp(notes + at, "Go\0", 4) == 0)
-            return true;
-        at += ((size_t)note.n_namesz + 3) / 4 * 4 + ((size_t)note.n_descsz + 3) / 4 * 4;
-    }
-    return false;
-}
-
-static bool is_go(const struct image *image) {
-    struct segment segment;
-    for (unsigned i = 0; i < image->count; i++)
-        if (read_segment(image, i, &segment) && segment.type == PT_NOTE && go_note(image, &segment))
-            return true;
-    return false;
-}
-
-static bool is_musl(const struct image *image, const struct segment *segment) {
-    char loader[HEAD_BYTES] = "";
-    size_t size = segment->size < sizeof loader ? segment->size : sizeof loader - 1;
-    return read_at(image->fd, loader, size, segment->offset) && strstr(loader, "/ld-musl-");
-}
-
-/* The dynamic loader itself, which can be called by hand, has no interpreter either. */
-static bool is_loader(const char *path) {
-    const char *name = strrchr(path, '/');
-    return strncmp(name ? name + 1 : path, "ld-", 3) == 0 || strncmp(name ? name + 1 : path, "ld.so", 5) == 0;
-}
-
-static void look_at_image(struct cli_program *program, int fd, const unsigned char *head) {
-    struct image image = {.fd = fd, .class = head[EI_CLASS]};
-    struct segment interpreter;
+static void look_at_image(struct cli_program *program) {
+    struct fp_target target = fp_target_look(program->what);
     program->remedy = ANOTHER_WAY;
     program->wants_port = program->filters = true;
-    if (!read_header(&image))
-        return;
-    bool dynamic = find_segment(&image, PT_INTERP, &interpreter);
-    if (is_go(&image))
+    if (target.kind == FP_TARGET_GO)
         program->obstacle = "a Go program, which calls the kernel itself and not libc";
-    else if (!dynamic && !is_loader(program->what))
+    else if (target.kind == FP_TARGET_STATIC)
         program->obstacle = "a static program, into which nothing can be loaded";
-    else if (!cli_shim_serves(image.class, image.machine, dynamic && is_musl(&image, &interpreter)))
-        program->obstacle = image.class == ELFCLASS32 ? "a 32-bit program, for which there is no shim"
-                                                      : "a 64-bit program, for which there is no shim";
+    else if (target.kind == FP_TARGET_DYNAMIC && !cli_shim_serves(target.elf_class, target.machine, target.musl))
+        program->obstacle = target.elf_class == ELFCLASS32 ? "a 32-bit program, for which there is no shim"
+                                                           : "a 64-bit program, for which there is no shim";
 }
 
 /* Rights. */
@@ -222,7 +126,7 @@ static bool look_once(struct cli_program *program) {
     if (length > 2 && memcmp(head, "#!", 2) == 0)
         script = interpreter_of(head + 2, program->what);
     else if (length > EI_CLASS && memcmp(head, ELFMAG, SELFMAG) == 0)
-        look_at_image(program, fd, (const unsigned char *)head);
+        look_at_image(program);
     if (fd >= 0)
         close(fd);
     return script;
