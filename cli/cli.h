@@ -244,7 +244,10 @@ struct cli_socket {
     uint16_t port;
     uid_t user;
     ino_t inode;
-    bool listens; /* TCP: listens; UDP: is connected to nobody */
+    bool listens;     /* TCP: listens; UDP: is connected to nobody */
+    bool unconnected; /* it has the address that it was bound to, and no peer */
+    sa_family_t family;
+    unsigned char address[16]; /* network order, IPv4 in the first four bytes */
 };
 
 struct cli_sockets;
@@ -252,6 +255,12 @@ struct cli_sockets;
 /* All sockets of this network namespace that somebody holds. Never NULL. */
 struct cli_sockets *cli_sockets_read(void);
 void cli_sockets_free(struct cli_sockets *sockets);
+
+/*
+ * Where the port is bound now, with commas: each address once, the sockets of connections left out. "" where nobody has
+ * it. To be freed.
+ */
+char *cli_addresses_on(const struct cli_sockets *sockets, enum freeport_protocol protocol, uint16_t port);
 
 /* In the order of protocols and ports. */
 const struct cli_socket *cli_sockets_all(const struct cli_sockets *sockets, size_t *count);

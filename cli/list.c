@@ -148,6 +148,16 @@ static void drop_rows(struct listing *listing) {
     listing->row_count = 0;
 }
 
+/* The table knows where the port was bound first. The kernel knows where it is bound now. */
+static char *address_of(const struct listing *listing, const struct freeport_assignment *assignment,
+                        enum cli_state state) {
+    char *now = state == CLI_BOUND ? cli_addresses_on(listing->sockets, assignment->protocol, assignment->port) : NULL;
+    if (now && *now)
+        return now;
+    free(now);
+    return cli_text("%s", assignment->address);
+}
+
 /*
  * A cell's text, to be freed; "" where there is nothing to say, which is null in JSON. `there`: the process that is
  * there of those that the assignment is about; 0: none.
@@ -176,7 +186,7 @@ static char *cell(const struct listing *listing, const struct freeport_assignmen
     case AGE:
         return age_of(listing->now - assignment->since, listing->json);
     case ADDRESS:
-        return cli_text("%s", assignment->address);
+        return address_of(listing, assignment, state);
     case DIRECTORY:
         return there ? cli_directory_of(there) : cli_text("%s", "");
     case CMDLINE:

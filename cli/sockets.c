@@ -50,6 +50,18 @@ static void add(struct cli_sockets *sockets, struct cli_socket socket) {
     sockets->all[sockets->count++] = socket;
 }
 
+/* As /proc/net has it: words of four bytes, each printed as the number that it is for this processor. */
+static void read_address(const char *text, struct cli_socket *socket) {
+    unsigned words = strlen(text) > 8 ? 4 : 1;
+    socket->family = words == 4 ? AF_INET6 : AF_INET;
+    for (unsigned i = 0; i < words; i++) {
+        char digits[9] = "";
+        memcpy(digits, text + 8 * (size_t)i, 8);
+        uint32_t word = (uint32_t)strtoul(digits, NULL, 16);
+        memcpy(socket->address + 4 * (size_t)i, &word, sizeof word);
+    }
+}
+
 static void read_table(struct cli_sockets *sockets, const char *path, enum freeport_protocol protocol) {
     FILE *stream = fopen(path, "re");
     if (!stream)
@@ -59,13 +71,19 @@ static void read_table(struct cli_sockets *sockets, const char *path, enum freep
     while (getline(&line, &size, stream) > 0) {
         unsigned port, state, user;
         unsigned long inode;
-        if (sscanf(line, "%*d: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x %*x:%*x %*x:%*x %*x %u %*d %lu", &port, &state, &user,
-                   &inode) == 4)
-            add(sockets, (struct cli_socket){.protocol = protocol,
-                                             .port = (uint16_t)port,
-                                             .user = user,
-                                             .inode = inode,
-                                             .listens = state == (protocol == FREEPORT_TCP ? TCP_LISTEN : TCP_CLOSE)});
+        char address[33];
+        if (sscanf(line, "%*d: %32[0-9A-F]:%x %*[0-9A-F]:%*x %x %*x:%*x %*x:%*x %*x %u %*d %lu", address, &port, &state,
+                   &user, &inode) != 5)
+            continue;
+        bool listens = state == (protocol == FREEPORT_TCP ? TCP_LISTEN : TCP_CLOSE);
+        struct cli_socket socket = {.protocol = protocol,
+                                    .port = (uint16_t)port,
+                                    .user = user,
+                                    .inode = inode,
+                                    .listens = listens,
+                                    .unconnected = listens};
+        read_address(address, &socket);
+        add(sockets, socket);
     }
     free(line);
     fclose(stream);
@@ -99,11 +117,16 @@ static bool take_inactive(struct cli_sockets *sockets, int fd) {
             return false; /* NLMSG_DONE, NLMSG_ERROR */
         const struct inet_diag_msg *message = NLMSG_DATA(header);
         /* The answer says TCP_CLOSE, the state without the distinction. */
-        if (message->idiag_state == TCP_CLOSE || message->idiag_state == TCP_BOUND_INACTIVE_STATE)
-            add(sockets, (struct cli_socket){.protocol = FREEPORT_TCP,
-                                             .port = ntohs(message->id.idiag_sport),
-                                             .user = message->idiag_uid,
-                                             .inode = message->idiag_inode});
+        if (message->idiag_state != TCP_CLOSE && message->idiag_state != TCP_BOUND_INACTIVE_STATE)
+            continue;
+        struct cli_socket socket = {.protocol = FREEPORT_TCP,
+                                    .port = ntohs(message->id.idiag_sport),
+                                    .user = message->idiag_uid,
+                                    .inode = message->idiag_inode,
+                                    .unconnected = true,
+                                    .family = message->idiag_family};
+        memcpy(socket.address, message->id.idiag_src, sizeof socket.address);
+        add(sockets, socket);
     }
     return true;
 }
@@ -168,6 +191,36 @@ const struct cli_socket *cli_sockets_on(const struct cli_sockets *sockets, enum 
         end++;
     *count = end - low;
     return sockets->all + low;
+}
+
+/* IPv4 first, then by the address. */
+static int compare_addresses(const void *a, const void *b) {
+    const struct cli_socket *left = a, *right = b;
+    if (left->family != right->family)
+        return left->family == AF_INET ? -1 : 1;
+    return memcmp(left->address, right->address, left->family == AF_INET ? 4 : 16);
+}
+
+char *cli_addresses_on(const struct cli_sockets *sockets, enum freeport_protocol protocol, uint16_t port) {
+    size_t count, chosen = 0;
+    const struct cli_socket *here = cli_sockets_on(sockets, protocol, port, &count);
+    struct cli_socket *sorted = cli_need(calloc(count + 1, sizeof *sorted));
+    for (size_t i = 0; i < count; i++)
+        if (here[i].unconnected)
+            sorted[chosen++] = here[i];
+    qsort(sorted, chosen, sizeof *sorted, compare_addresses);
+    char *text = cli_text("%s", "");
+    for (size_t i = 0; i < chosen; i++) {
+        char address[INET6_ADDRSTRLEN] = "";
+        if (i > 0 && compare_addresses(&sorted[i - 1], &sorted[i]) == 0)
+            continue;
+        inet_ntop(sorted[i].family, sorted[i].address, address, sizeof address);
+        char *longer = cli_text("%s%s%s", text, *text ? "," : "", address);
+        free(text);
+        text = longer;
+    }
+    free(sorted);
+    return text;
 }
 
 static void scan_process(struct cli_sockets *sockets, int proc, const char *pid) {

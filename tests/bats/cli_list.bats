@@ -59,6 +59,21 @@ udp $first one"
     assert_output "tcp ${range%-*} 8000 suite $(tree 1) $BACKGROUND_PID python3 bound 127.0.0.1"
 }
 
+@test "ADDRESS is where the port is bound now: on two addresses, and on another than at first" {
+    range=$(own_range)
+    configure FREEPORT_TCP="$range" FREEPORT_UDP="$range" FREEPORT_SENTINELS=8000 FREEPORT_SESSION=one
+    shim_background two "$FPSOCK" tcp4 bind 127.0.0.3 8000 close tcp4 bind 127.0.0.2 8000 listen \
+        tcp4 bind 127.0.0.1 8000 listen tcp6 bind ::1 8000 listen udp4 bind 127.0.0.5 8000 close \
+        udp6 bind :: 8000 stay
+    is_there two
+    # A connection's address is none that it is bound to.
+    exec 5<>"/dev/tcp/127.0.0.1/$(reported_port "$(report_of two)" tcp 8000)"
+    run -0 freeport list -rn -o PROTO,ADDRESS
+    exec 5>&-
+    assert_output "tcp 127.0.0.1,127.0.0.2,::1
+udp ::"
+}
+
 @test "a port that was bound by its number stands for no sentinel" {
     range=$(own_range)
     configure FREEPORT_TCP="$range"
