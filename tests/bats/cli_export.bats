@@ -155,7 +155,7 @@ there"
 LD_PRELOAD, nor FREEPORT_..."
     done
     run -2 freeport run --tcp 8080 --export PORT=8080 echo started
-    assert_output "freeport: --sentinels: '8080/tcp': expected sentinels that leave a port of FREEPORT_TCP; name fewer, or \
+    assert_output "freeport: --sentinels: 'all,8080/tcp': expected sentinels that leave a port of FREEPORT_TCP; name fewer, or \
 widen FREEPORT_TCP"
     run -2 freeport run --tcp 30000 --export PORT=8080/udp echo started
     assert_output "freeport: --export: 'PORT=8080/udp': expected a range for it, in --udp or FREEPORT_UDP"

@@ -108,6 +108,63 @@ connected() { printf '%s\n' tcp4 reuseaddr bind 127.0.0.1 "$SENTINEL" listen tcp
     assert_in_range "${lines[1]##* }" "$RANGE"
 }
 
+# --- By its own number -------------------------------------------------------------------------------------------------
+
+# kept: the port that the session keeps for the sentinel, as --export tells it.
+kept() { client FREEPORT_SOCKNAME=real udp4 connect 127.0.0.1 "$SENTINEL" peer | sed -n 's/^127.0.0.1 //p'; }
+
+@test "a server that bound the real port by its number reads that number, its inherited and passed sockets too" {
+    local real path=$BATS_TEST_TMPDIR/socket
+    real=$(kept)
+    for way in "${WAYS[@]}"; do
+        says "$(printf '%s\n' ok "127.0.0.1 $real" "127.0.0.1 $real" "127.0.0.1 $real")" "$way" \
+            udp4 bind 127.0.0.1 "$real" name dup name exec "$way" name
+        # The server is another program now, and binds the sentinel.
+        says $'ok\n127.0.0.1 '"$SENTINEL" "$way" udp4 bind 127.0.0.1 "$SENTINEL" name
+    done
+    # One after the other in one process: what came last counts.
+    says "$(printf '%s\n' ok "127.0.0.1 $real" ok ok "127.0.0.1 $SENTINEL")" udp4 bind 127.0.0.1 "$real" name close \
+        udp4 bind 127.0.0.1 "$SENTINEL" name
+    shim_background taker "$FREEPORT_PROGRAMS/fpclient" take "$path" name stay
+    wait_ready taker
+    says "$(printf '%s\n' ok ok)" tcp4 bind 127.0.0.1 "$real" listen give "$path"
+    wait_for "$PATIENCE" grep -qx "127.0.0.1 $real" "$(log_of taker)"
+}
+
+@test "a client that used the real port by its number sees that number, and one that used the sentinel the sentinel" {
+    tcp_server session-tcp 127.0.0.1 "$SENTINEL"
+    udp_server session-udp 127.0.0.1 "$SENTINEL"
+    local real
+    real=$(real_port session-tcp tcp)
+    assert_equal "$(real_port session-udp udp)" "$real"
+    for way in "${WAYS[@]}"; do
+        says $'ok\n127.0.0.1 '"$real" "$way" tcp4 connect 127.0.0.1 "$real" peer
+        says $'ok\n127.0.0.1 '"$real" "$way" udp4 connect 127.0.0.1 "$real" peer
+        for receive in recvfrom recvmsg 'recvmmsg 1'; do
+            for send in sendto sendmsg; do
+                # shellcheck disable=SC2086
+                says "$(printf '%s\n' ok "session-udp:x 127.0.0.1 $real" ok "session-udp:y 127.0.0.1 $SENTINEL")" \
+                    "$way" udp4 $send 127.0.0.1 "$real" x $receive $send 127.0.0.1 "$SENTINEL" y $receive
+            done
+        done
+        # The protocols are apart.
+        says "$(printf '%s\n' ok ok "127.0.0.1 $SENTINEL" "127.0.0.1 $real")" "$way" udp4 connect 127.0.0.1 "$real" \
+            tcp4 connect 127.0.0.1 "$SENTINEL" peer use 0 peer
+    done
+}
+
+@test "a server that bound the real port by its number, and a client of the sentinel: each sees what it used" {
+    local real
+    real=$(kept)
+    udp_server session 127.0.0.1 "$real"
+    for way in "${WAYS[@]}"; do
+        says "$(printf '%s\n' ok "session:x 127.0.0.1 $SENTINEL")" "$way" udp4 sendto 127.0.0.1 "$SENTINEL" x recvfrom
+        says "$(printf '%s\n' ok "session:x 127.0.0.1 $real")" "$way" udp4 sendto 127.0.0.1 "$real" x recvfrom
+    done
+    says "$(printf '%s\n' ok "session:x 127.0.0.1 $SENTINEL")" FREEPORT_CONNECT=fallthrough udp4 \
+        sendto 127.0.0.1 "$SENTINEL" x recvfrom
+}
+
 # --- Whichever way a descriptor came -----------------------------------------------------------------------------------
 
 @test "a duplicated, forked or inherited descriptor reads the sentinel too" {
