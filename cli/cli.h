@@ -64,7 +64,8 @@ struct cli_call {
     char **operand;   /* ends with a NULL */
     const char *name; /* an operand that is the name; NULL: there is none. Set by the verb */
     bool name_needs_section;
-    struct fp_file *file; /* NULL: none. Filled in by cli_load_file(), and so is the section, which is the name */
+    struct fp_file *project; /* the project's own file, which comes before `file`; NULL: none */
+    struct fp_file *file;    /* NULL: none. Filled in by cli_load_file(), and so is the section, which is the name */
     const char *section;
 };
 
@@ -150,6 +151,10 @@ void *cli_need(void *memory);
  */
 bool cli_load_file(struct cli_call *call);
 
+/* What the files say of a variable (or of export, audit and quiet): the project's first; *file: which one. */
+const struct fp_file_entry *cli_file_entry(const struct cli_call *call, const char *variable,
+                                           const struct fp_file **file);
+
 enum cli_origin { CLI_NOWHERE, CLI_OPTION, CLI_ENVIRONMENT, CLI_FILE };
 
 /* What a call has for a variable: option, else environment, else file. Only for variables that the verb knows. */
@@ -181,6 +186,9 @@ bool cli_sentinel(const char *text, uint16_t *sentinel, enum freeport_protocol *
 static inline const char *cli_protocol_name(enum freeport_protocol protocol) {
     return protocol == FREEPORT_TCP ? "tcp" : "udp";
 }
+
+/* project.c: the project's file; NULL where there is none that may be followed. False after an error. */
+bool cli_find_project(struct fp_file **file, fp_file_complaint *complaint);
 
 /* program.c: whether the shim can work in a program. */
 

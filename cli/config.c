@@ -31,13 +31,25 @@ static const char *option_for(const struct cli_call *call, const char *variable)
     return option ? call->values[option - call->verb->options] : NULL;
 }
 
-/* The name whose section counts; *asked: whether somebody said it. */
+/* The name whose section counts; *asked: whether the call or the environment says it. */
 static const char *section_of(const struct cli_call *call, bool *asked) {
     const char *name = call->name ? call->name : option_for(call, "FREEPORT_NAME");
     if (!name)
         name = secure_getenv("FREEPORT_NAME");
     *asked = name != NULL;
     return name ? name : "default";
+}
+
+const struct fp_file_entry *cli_file_entry(const struct cli_call *call, const char *variable,
+                                           const struct fp_file **file) {
+    const struct fp_file *const files[] = {call->project, call->file};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        const struct fp_file_entry *entry = files[i] ? fp_file_find(files[i], call->section, variable) : NULL;
+        *file = files[i];
+        if (entry)
+            return entry;
+    }
+    return NULL;
 }
 
 static bool has_common_keys(const struct fp_file *file) {
@@ -58,6 +70,14 @@ static bool need_section(const struct cli_call *call, bool asked) {
     return false;
 }
 
+/* Where nobody has said a name, a file may. */
+static void name_section(struct cli_call *call, bool asked) {
+    const struct fp_file *file;
+    const struct fp_file_entry *entry = asked ? NULL : cli_file_entry(call, "FREEPORT_NAME", &file);
+    if (entry)
+        call->section = entry->value;
+}
+
 /*
  * A file that is named has to be there; and where it is named for this call, or a name is, so has the section. In other
  * files it need not be: names are made up as one goes along.
@@ -71,16 +91,21 @@ bool cli_load_file(struct cli_call *call) {
     if (call->section)
         return true; /* done already */
     call->section = section_of(call, &asked);
+    if (!named && !cli_find_project(&call->project, complain_of_file))
+        return false;
     if (option && !*option) {
         cli_bad_value("--config", option, "the path of a file");
         return false;
     }
     if (*path && !fp_file_read(path, named != NULL, &call->file, complain_of_file, NULL))
         return false;
+    name_section(call, asked);
     if (call->name && !fp_settings_name_ok(call->name)) {
         cli_bad_value(call->verb->name, call->name, "1 to 32 of A-Z a-z 0-9 _ . -");
         return false;
     }
+    if (call->project && call->name_needs_section && fp_file_has_section(call->project, call->section))
+        return true;
     if ((!call->file || (!named && call->file->count == 0)) && call->name_needs_section) {
         cli_error("[%s]: expected a configuration file with that section, in --config, FREEPORT_CONFIG or "
                   "~/.config/freeport.ini",
@@ -107,7 +132,8 @@ const char *cli_given(const struct cli_call *call, const char *variable, enum cl
     *origin = CLI_NOWHERE;
     if (!known(call->verb, variable))
         return NULL;
-    const struct fp_file_entry *entry = call->file ? fp_file_find(call->file, call->section, variable) : NULL;
+    const struct fp_file *file;
+    const struct fp_file_entry *entry = cli_file_entry(call, variable, &file);
     const char *option = option_for(call, variable);
     /* Which section it is, the environment may say; no more than that, where the file alone counts. */
     bool looked_for = !call->verb->file_alone || strcmp(variable, "FREEPORT_NAME") == 0;
@@ -142,8 +168,10 @@ char *cli_where(const struct cli_call *call, const char *variable) {
         return cli_text("--%s", cli_given_for(call, variable)->name);
     if (origin != CLI_FILE)
         return cli_text("%s", variable);
+    const struct fp_file *file;
+    const struct fp_file_entry *entry = cli_file_entry(call, variable, &file);
     fp_file_key(variable, key, sizeof key);
-    return cli_text("%s:%u: %s", call->file->path, fp_file_find(call->file, call->section, variable)->line, key);
+    return cli_text("%s:%u: %s", file->path, entry->line, key);
 }
 
 static void complain(const struct fp_settings *settings, const char *variable, const char *value, const char *expected,

@@ -72,12 +72,42 @@ static unsigned size_of(const struct fp_portset *set) {
 
 /* The configuration file. */
 
+/* What a file says that counts here: KEY = VALUE, with commas. To be freed. */
+static char *effect_of(const struct cli_call *call, const struct fp_file *file) {
+    char *text = NULL;
+    size_t size;
+    FILE *out = cli_need(open_memstream(&text, &size));
+    for (size_t i = 0; i < file->count; i++) {
+        const struct fp_file_entry *entry = &file->entries[i];
+        const struct fp_file *counts;
+        char key[32];
+        if (!*entry->variable || cli_file_entry(call, entry->variable, &counts) != entry)
+            continue;
+        fp_file_key(entry->variable, key, sizeof key);
+        const char *set = secure_getenv(entry->variable);
+        fprintf(out, "%s%s = %s%s", ftell(out) > 0 ? ", " : ": ", key, entry->value,
+                set ? " (the environment says otherwise)" : "");
+    }
+    fclose(out);
+    return cli_need(text);
+}
+
+static void check_file(struct checkup *checkup, const struct cli_call *call, const struct fp_file *file) {
+    char *effect = effect_of(call, file);
+    bool section = fp_file_has_section(file, call->section);
+    say(checkup, FINE, "config", "%s%s%s%s%s", file->path, section ? " [" : ", which has no section [", call->section,
+        "]", effect);
+    free(effect);
+}
+
 static void check_config(struct checkup *checkup, const struct cli_call *call) {
-    if (!call->file || call->file->count == 0)
+    bool user = call->file && call->file->count > 0;
+    if (call->project)
+        check_file(checkup, call, call->project);
+    if (user)
+        check_file(checkup, call, call->file);
+    if (!user && !call->project)
         say(checkup, FINE, "config", "none");
-    else
-        say(checkup, FINE, "config", "%s%s%s%s", call->file->path,
-            fp_file_has_section(call->file, call->section) ? " [" : ", which has no section [", call->section, "]");
 }
 
 /* The shim: a program under it binds port 0, and gets one of the range. */

@@ -37,6 +37,7 @@ static int run_verb(const struct cli_verb *verb, int argc, char **argv) {
     if (cli_parse(verb, argc, argv, &call, &code))
         code = verb->run(&call);
     fp_file_free(call.file);
+    fp_file_free(call.project);
     return code;
 }
 

@@ -415,6 +415,27 @@ static int start(const struct cli_call *call, const struct fp_settings *settings
     return code;
 }
 
+/* Options that have no variable, out of the file. */
+static int take_options(struct cli_call *call) {
+    static const char *const names[] = {"export", "audit", "quiet"};
+    const struct fp_file *file;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const struct fp_file_entry *entry = cli_file_entry(call, names[i], &file);
+        if (!entry || cli_value(call, names[i]))
+            continue;
+        bool is_switch = i > 0, on = strcmp(entry->value, "1") == 0;
+        if (is_switch && !on && strcmp(entry->value, "0") != 0) {
+            char *where = cli_text("%s:%u: %s", file->path, entry->line, names[i]);
+            int code = cli_bad_value(where, entry->value, "0 or 1");
+            free(where);
+            return code;
+        }
+        if (!is_switch || on)
+            cli_set_value(call, names[i], entry->value);
+    }
+    return CLI_OK;
+}
+
 static int run(struct cli_call *call) {
     struct made made = {.sentinels = NULL, .session = {.name = ""}};
     struct fp_settings settings;
@@ -427,7 +448,9 @@ static int run(struct cli_call *call) {
         cli_set_value(call, "config", absolute(cli_value(call, "config"), made.config));
     if (!cli_load_file(call))
         return CLI_USAGE;
-    int code = cli_join(call, &made.session);
+    int code = take_options(call);
+    if (code == CLI_OK)
+        code = cli_join(call, &made.session);
     if (code != CLI_OK)
         return code;
     choose_sentinels(call);

@@ -9,11 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define EXPECTED_KEY                                                                                                   \
-    "one of tcp, udp, sentinels, session, report, report_fd, report_format, sockname, connect, via, timeout, follow, "      \
-    "segment, "                                                                                                        \
-    "segment_mode, log, lenient"
+    "one of tcp, udp, sentinels, session, report, report_fd, report_format, sockname, connect, via, timeout, follow, " \
+    "segment, segment_mode, log, lenient, export, audit, quiet; before the first section, also name"
 
 #define EXPECTED_FILE "a configuration file that can be read"
 
@@ -33,19 +33,25 @@ static void complain(struct reading *reading, unsigned line, const char *what, c
 }
 
 void fp_file_key(const char *variable, char *key, size_t size) {
-    size_t i = 0;
-    for (const char *at = variable + strlen("FREEPORT_"); *at && i + 1 < size; at++)
+    size_t i = 0, prefix = strncmp(variable, "FREEPORT_", 9) == 0 ? 9 : 0;
+    for (const char *at = variable + prefix; *at && i + 1 < size; at++)
         key[i++] = (char)tolower((unsigned char)*at);
     key[i] = 0;
 }
 
-/* The section is the name, so that there is no key for it. */
-static const char *variable_of(const char *key) {
+/* Options of `freeport run` for which there is no variable. */
+static const char *const options[] = {"export", "audit", "quiet"};
+
+/* A section is a name, so that there is no key for it in one. */
+static const char *variable_of(const char *key, const char *section) {
     char known[32];
     const char *variable;
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
+        if (strcmp(key, options[i]) == 0)
+            return options[i];
     for (size_t i = 0; (variable = fp_settings_variable(i)); i++) {
         fp_file_key(variable, known, sizeof known);
-        if (strcmp(key, known) == 0 && strcmp(key, "name") != 0)
+        if (strcmp(key, known) == 0 && (!*section || strcmp(key, "name") != 0))
             return variable;
     }
     return NULL;
@@ -150,7 +156,7 @@ static bool append(struct reading *reading, const char *more) {
 static int take(void *context, const char *section, const char *key, const char *value) {
     struct reading *reading = context;
     const struct fp_file *file = reading->file;
-    const char *variable = variable_of(key);
+    const char *variable = variable_of(key, section);
     if (!variable) {
         complain(reading, reading->number, key, EXPECTED_KEY);
         return 1;
@@ -180,14 +186,19 @@ static void parse(struct reading *reading) {
         complain(reading, 0, strerror(errno), EXPECTED_FILE);
 }
 
+static bool begin(struct reading *reading, const char *path, struct fp_file **file) {
+    *file = reading->file = calloc(1, sizeof **file);
+    if (reading->file && (reading->file->path = strdup(path)))
+        return true;
+    reading->complaint(path, 0, "", "memory enough for it", reading->context);
+    return false;
+}
+
 bool fp_file_read(const char *path, bool must_exist, struct fp_file **file, fp_file_complaint *complaint,
                   void *context) {
     struct reading reading = {.complaint = complaint, .context = context};
-    *file = reading.file = calloc(1, sizeof **file);
-    if (!reading.file || !(reading.file->path = strdup(path))) {
-        complaint(path, 0, "", "memory enough for it", context);
+    if (!begin(&reading, path, file))
         return false;
-    }
     reading.stream = fopen(path, "re");
     if (!reading.stream) {
         /* Nor is there one of ours in somebody else's home: setpriv and the like keep HOME. */
@@ -197,6 +208,21 @@ bool fp_file_read(const char *path, bool must_exist, struct fp_file **file, fp_f
         return !reading.bad;
     }
     parse(&reading);
+    fclose(reading.stream);
+    return !reading.bad;
+}
+
+bool fp_file_read_open(const char *path, int fd, struct fp_file **file, fp_file_complaint *complaint, void *context) {
+    struct reading reading = {.complaint = complaint, .context = context, .stream = fdopen(fd, "r")};
+    if (!reading.stream) {
+        close(fd);
+        complaint(path, 0, "", "memory enough for it", context);
+        return false;
+    }
+    if (begin(&reading, path, file))
+        parse(&reading);
+    else
+        reading.bad = true;
     fclose(reading.stream);
     return !reading.bad;
 }

@@ -10,8 +10,8 @@
 #include <stddef.h>
 
 struct fp_file_entry {
-    char *section; /* "" before the first one */
-    const char *variable;
+    char *section;        /* "" before the first one */
+    const char *variable; /* FREEPORT_TCP; or export, audit or quiet, which are options alone */
     char *value;
     unsigned line; /* where it begins */
 };
@@ -31,6 +31,9 @@ typedef void fp_file_complaint(const char *path, unsigned line, const char *what
  */
 bool fp_file_read(const char *path, bool must_exist, struct fp_file **file, fp_file_complaint *complaint,
                   void *context);
+
+/* The same for a file that is open; `fd` is closed. */
+bool fp_file_read_open(const char *path, int fd, struct fp_file **file, fp_file_complaint *complaint, void *context);
 void fp_file_free(struct fp_file *file);
 
 /* What the section says of a variable, else what holds for every name; NULL: neither. */
@@ -38,7 +41,7 @@ const struct fp_file_entry *fp_file_find(const struct fp_file *file, const char 
 
 bool fp_file_has_section(const struct fp_file *file, const char *section);
 
-/* FREEPORT_TCP -> tcp. For a variable of freeport's. */
+/* FREEPORT_TCP -> tcp; an option without a variable stays as it is. For a variable of freeport's. */
 void fp_file_key(const char *variable, char *key, size_t size);
 
 #endif

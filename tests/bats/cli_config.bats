@@ -138,7 +138,8 @@ auto: named after the worktree; new: one of its own"
 @test "a key that there is not, or twice, is told with file and line" {
     config '[web]' 'port = 80' '[default]' 'tcp = 1'
     refused "freeport: $CONFIG:2: 'port': expected one of tcp, udp, sentinels, session, report, report_fd, \
-report_format, sockname, connect, via, timeout, follow, segment, segment_mode, log, lenient"
+report_format, sockname, connect, via, timeout, follow, segment, segment_mode, log, \
+lenient, export, audit, quiet; before the first section, also name"
     config '[default]' 'tcp = 1' 'tcp = 2'
     refused "freeport: $CONFIG:3: 'tcp': expected it once in a section; it is in line 2 too"
     config '[default]' 'name = web'

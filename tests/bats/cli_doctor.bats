@@ -60,7 +60,7 @@ ok udp $range: no port is in use by a stranger"
 @test "config: which file and section" {
     config '[web]' "tcp = $(own_range)"
     run -0 freeport doctor --config "$CONFIG" --name web
-    assert_line --index 0 "ok    config     $CONFIG [web]"
+    assert_line --index 0 "ok    config     $CONFIG [web]: tcp = $(sed -n 's/^tcp = //p' "$CONFIG")"
     FREEPORT_CONFIG=$CONFIG run -0 freeport doctor --tcp "$(own_range)"
     assert_line --index 0 "ok    config     $CONFIG, which has no section [default]"
 }
