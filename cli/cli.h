@@ -71,8 +71,8 @@ struct cli_call {
 
 /* All verbs, up to a NULL. */
 extern const struct cli_verb *const cli_verbs[];
-extern const struct cli_verb cli_run, cli_get, cli_port, cli_url, cli_list, cli_stop, cli_release, cli_reset, cli_env,
-    cli_learn, cli_doctor, cli_probe;
+extern const struct cli_verb cli_run, cli_get, cli_port, cli_url, cli_list, cli_stop, cli_serve, cli_release, cli_reset,
+    cli_env, cli_learn, cli_doctor, cli_probe;
 
 /* A verb that is none of the user's: `freeport doctor` runs it under the shim. */
 #define CLI_PROBE "doctor-probe"

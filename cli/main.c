@@ -8,12 +8,13 @@
 #include <string.h>
 #include <unistd.h>
 
-const struct cli_verb *const cli_verbs[] = {&cli_run,    &cli_list,    &cli_url,   &cli_port, &cli_stop,
-                                            &cli_get,    &cli_release, &cli_reset, &cli_env,  &cli_learn,
-                                            &cli_doctor, &cli_probe,   NULL};
+const struct cli_verb *const cli_verbs[] = {&cli_run,   &cli_list,   &cli_url,     &cli_port,  &cli_stop,
+                                            &cli_get,   &cli_serve,  &cli_release, &cli_reset, &cli_env,
+                                            &cli_learn, &cli_doctor, &cli_probe,   NULL};
 
 #define EXPECTED_VERB                                                                                                  \
-    "expected a verb: run, list, url, port, stop, get, release, reset, env, learn or doctor; see freeport --help"
+    "expected a verb: run, list, url, port, stop, get, serve, release, reset, env, learn or doctor; see freeport "     \
+    "--help"
 
 static void print_help(void) {
     puts("Usage: freeport VERB [options] ...\n"

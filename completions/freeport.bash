@@ -12,6 +12,7 @@ _freeport_options() {
         get) echo --tcp --udp --name -n --count --timeout --config --segment ;;
         list) echo -a --all --session -J --json -r --raw -n --noheadings -o --output -f --follow --config --segment ;;
         port | url) echo --session --wait --config --segment ;;
+        serve) echo --tcp --udp --name --timeout --config --segment ;;
         stop) echo -k --kill-after --config --segment ;;
         release) echo --config --segment ;;
         reset) echo --force --config --segment ;;
@@ -83,7 +84,7 @@ _freeport() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]} operand
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        COMPREPLY=($(compgen -W "run list url port stop get release reset env learn doctor -h --help -V --version" \
+        COMPREPLY=($(compgen -W "run list url port stop get serve release reset env learn doctor -h --help -V --version" \
             -- "$current"))
         return
     fi

@@ -54,6 +54,7 @@ complete -c freeport -n __freeport_before_verb -a run -d 'Run a command in a ses
 complete -c freeport -n __freeport_before_verb -a get -d 'Print free ports, reserved for the shell that asks'
 complete -c freeport -n __freeport_before_verb -a list -d 'List the servers'
 complete -c freeport -n __freeport_before_verb -a url -d 'Print the address of a sentinel'
+complete -c freeport -n __freeport_before_verb -a serve -d 'Hand out ports to programs that use portpicker'
 complete -c freeport -n __freeport_before_verb -a stop -d 'End what runs in a session'
 complete -c freeport -n __freeport_before_verb -a port -d 'Print the real port behind a sentinel'
 complete -c freeport -n __freeport_before_verb -a release -d 'Give up a port'
@@ -62,10 +63,10 @@ complete -c freeport -n __freeport_before_verb -a env -d 'Print lines for a shel
 complete -c freeport -n __freeport_before_verb -a learn -d 'Find the ports that a command hard-codes'
 complete -c freeport -n __freeport_before_verb -a doctor -d 'Check the host, the range and a program'
 
-set -l every run get list port url stop release reset env learn doctor
-set -l configured run get list port url stop release reset env doctor
-set -l tabled run get list port url stop release reset doctor
-set -l ranged run get doctor
+set -l every run get list port url stop serve release reset env learn doctor
+set -l configured run get list port url stop serve release reset env doctor
+set -l tabled run get list port url stop serve release reset doctor
+set -l ranged run get serve doctor
 
 complete -c freeport -n "__freeport_verb $every" -s h -l help -d 'Print help and exit'
 complete -c freeport -n "__freeport_verb $configured" -l config -rF -d 'Configuration file'
@@ -75,7 +76,7 @@ complete -c freeport -n "__freeport_verb $ranged" -l udp -x -d 'UDP ports to ass
 complete -c freeport -n "__freeport_verb $ranged" -l name -xa '(__freeport_names)' -d 'Sequence to share'
 complete -c freeport -n '__freeport_verb run' -l via -x -a 'auto preload seccomp' -d 'How programs are reached'
 complete -c freeport -n '__freeport_verb run' -l follow -x -a 'yes no' -d 'Cleaned environments get the session back'
-complete -c freeport -n '__freeport_verb run get' -l timeout -x -d 'Milliseconds to wait at most'
+complete -c freeport -n '__freeport_verb run get serve' -l timeout -x -d 'Milliseconds to wait at most'
 complete -c freeport -n '__freeport_verb run list port url' -l session -xa '(__freeport_column SESSION)' -d Session
 
 complete -c freeport -n '__freeport_verb run doctor' -l sentinels -x -d 'Hard-coded ports to replace'

@@ -20,7 +20,7 @@ refused() {
     assert_output "$line"
 }
 
-VERBS="run list url port stop get release reset env learn doctor"
+VERBS="run list url port stop get serve release reset env learn doctor"
 
 # bind_zero: a command that binds a TCP socket to port 0 and ends.
 bind_zero() {
@@ -53,9 +53,9 @@ bind_zero() {
 
 @test "without a verb, or with one that there is not: a usage error" {
     run -2 freeport
-    assert_output "freeport: expected a verb: run, list, url, port, stop, get, release, reset, env, learn or doctor; see freeport --help"
+    assert_output "freeport: expected a verb: run, list, url, port, stop, get, serve, release, reset, env, learn or doctor; see freeport --help"
     run -2 freeport fly
-    assert_output "freeport: 'fly': expected a verb: run, list, url, port, stop, get, release, reset, env, learn or doctor; see freeport --help"
+    assert_output "freeport: 'fly': expected a verb: run, list, url, port, stop, get, serve, release, reset, env, learn or doctor; see freeport --help"
 }
 
 @test "output that can't be written is a failure" {
