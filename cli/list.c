@@ -457,8 +457,8 @@ const struct cli_verb cli_list = {
     .summary = "Lists the servers, a line each, of every session.",
     .options = options,
     .inherited = inherited,
-    .notes = "Columns: PROTO PORT SENTINEL NAME SESSION PID COMMAND STATE AGE ADDRESS DIRECTORY\n"
-             "CMDLINE, and SINCE with -o. STATE as it is now:\n"
+    .notes = "Columns: PROTO PORT SENTINEL NAME SESSION PID COMMAND STATE AGE ADDRESS\n"
+             "DIRECTORY CMDLINE, and SINCE with -o. STATE as it is now:\n"
              "  bound     held by its owner or somebody who came by it through freeport\n"
              "  reserved  kept for its owner, nobody holds it\n"
              "  free      nobody holds it\n"
