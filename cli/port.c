@@ -194,8 +194,8 @@ static int url(struct cli_call *call) {
 }
 
 #define NOTES                                                                                                          \
-    "Without a session it is the one that this process is in, else the worktree's, else\n"                             \
-    "the only one that has the sentinel.\n"                                                                            \
+    "Without a session it is the one that this process is in, else the worktree's,\n"                                  \
+    "else the only one that has the sentinel.\n"                                                                       \
     "Exit: 0 printed, 1 there is none, 2 usage, or several sessions have it, 4 --wait\n"                               \
     "timed out, 5 segment can't be used.\n"
 
