@@ -29,7 +29,7 @@ struct fp_whole_handle {
     struct fp_range ranges[FP_PROTOCOL_COUNT];
 };
 
-/* Fills all but segment and calls from a config. -EINVAL as freeport_open(). */
+/* Fills all but segment and calls from a config. -EILSEQ, -EBADMSG, -ERANGE and -ENODATA as freeport_open(). */
 int fp_configure(struct fp_whole_handle *whole, const struct freeport_config *config);
 
 /*

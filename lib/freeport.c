@@ -3,6 +3,7 @@
 #include "freeport.h"
 
 #include "assign.h"
+#include "attempt.h"
 #include "errors.h"
 #include "owner.h"
 
@@ -59,11 +60,15 @@ int fp_configure(struct fp_whole_handle *whole, const struct freeport_config *co
     bool lenient = config->flags & FREEPORT_LENIENT;
     const char *neither = lenient && !config->tcp && !config->udp ? "1-65535" : NULL;
     const char *name = config->name ? config->name : "default";
-    if (!name_ok(name) || (config->session && !session_ok(config->session)) ||
-        !configure_range(whole, FP_TCP_INDEX, config->tcp ? config->tcp : neither, lenient) ||
-        !configure_range(whole, FP_UDP_INDEX, config->udp ? config->udp : neither, lenient) ||
-        (fp->ranges[FP_TCP_INDEX]->size == 0 && fp->ranges[FP_UDP_INDEX]->size == 0))
-        return -EINVAL;
+    if (!name_ok(name))
+        return -EILSEQ;
+    if (config->session && !session_ok(config->session))
+        return -EBADMSG;
+    if (!configure_range(whole, FP_TCP_INDEX, config->tcp ? config->tcp : neither, lenient) ||
+        !configure_range(whole, FP_UDP_INDEX, config->udp ? config->udp : neither, lenient))
+        return -ERANGE;
+    if (fp->ranges[FP_TCP_INDEX]->size == 0 && fp->ranges[FP_UDP_INDEX]->size == 0)
+        return -ENODATA;
     fp_text_set(&fp->name, name);
     fp->has_session = config->session != NULL;
     fp->named = config->session && !fp_session_made_up(config->session);
@@ -72,20 +77,81 @@ int fp_configure(struct fp_whole_handle *whole, const struct freeport_config *co
     return 0;
 }
 
+static bool mode_ok(unsigned mode) {
+    return mode == 0 || ((mode & 0600) == 0600 && (mode & ~0666u) == 0);
+}
+
+/* What a public config has that fp_configure() is not told. */
+static int check(const struct freeport_config *config) {
+    for (size_t i = 0; i < sizeof config->reserved / sizeof config->reserved[0]; i++)
+        if (config->reserved[i])
+            return -EINVAL;
+    if ((config->flags & ~(unsigned)FREEPORT_LENIENT) != 0 || !mode_ok(config->mode))
+        return -EINVAL;
+    if (config->segment && !fp_segment_name_ok(config->segment))
+        return -ENAMETOOLONG;
+    /* `freeport run` and the shim have a session of another name in its place. */
+    return config->session && strcmp(config->session, "auto") == 0 ? -EBADMSG : 0;
+}
+
+/* Digits of a base up to 10, and nothing else. */
+static bool read_number(const char *text, unsigned base, unsigned long most, unsigned long *number) {
+    unsigned long value = 0;
+    const char *at = text;
+    for (; *at >= '0' && *at < (char)('0' + base); at++) {
+        value = value * base + (unsigned long)(*at - '0');
+        if (value > most)
+            return false;
+    }
+    *number = value;
+    return at > text && *at == 0;
+}
+
+int freeport_join(struct freeport_config *config, char *(*source)(const char *name)) {
+    if (!config || !source)
+        return -EINVAL;
+    const struct {
+        const char *variable;
+        const char **member;
+    } strings[] = {
+        {"FREEPORT_NAME", &config->name},       {"FREEPORT_TCP", &config->tcp},         {"FREEPORT_UDP", &config->udp},
+        {"FREEPORT_SESSION", &config->session}, {"FREEPORT_SEGMENT", &config->segment},
+    };
+    for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++)
+        if (!*strings[i].member)
+            *strings[i].member = source(strings[i].variable);
+    const char *mode = source("FREEPORT_SEGMENT_MODE"), *owner = source("FREEPORT_SEGMENT_OWNER");
+    unsigned long number;
+    if (config->mode == 0 && mode) {
+        if (!read_number(mode, 8, 0666, &number) || number == 0 || !mode_ok((unsigned)number))
+            return -EINVAL;
+        config->mode = (unsigned)number;
+    }
+    if (config->owner == 0 && owner) {
+        if (!read_number(owner, 10, UINT32_MAX - 1, &number))
+            return -EINVAL;
+        config->owner = (uid_t)number;
+    }
+    return 0;
+}
+
 int freeport_open(struct freeport **out, const struct freeport_config *config) {
     if (!out)
         return -EINVAL;
     *out = NULL;
-    if (!config || (config->segment && !fp_segment_name_ok(config->segment)))
-        return -EINVAL;
+    int error = config ? check(config) : -EINVAL;
+    if (error != 0)
+        return error;
     struct fp_whole_handle *whole = calloc(1, sizeof *whole);
     if (!whole)
         return -ENOMEM;
     struct freeport *fp = &whole->handle; /* its first member: free() takes either */
     fp->calls = real_calls();
-    int error = fp_configure(whole, config);
+    error = fp_configure(whole, config);
     if (error == 0) {
-        struct fp_segment_request request = {.name = config->segment, .mode = 0600, .trusted_owner = (uid_t)-1};
+        struct fp_segment_request request = {.name = config->segment,
+                                             .mode = config->mode ? config->mode : 0600,
+                                             .trusted_owner = config->owner ? config->owner : (uid_t)-1};
         error = fp_segment_open(&request, &fp->segment, &fp->facts);
     }
     if (error != 0) {
@@ -111,58 +177,167 @@ static unsigned index_of(enum freeport_protocol protocol) {
     return protocol == FREEPORT_TCP ? FP_TCP_INDEX : FP_UDP_INDEX;
 }
 
-int freeport_get(struct freeport *fp, enum freeport_protocol protocol, int timeout_ms, uint16_t *port) {
-    if (!fp || !port || !protocol_ok(protocol))
+/* Whether ports of the protocol can be had. */
+static int check_range(const struct freeport *fp, enum freeport_protocol protocol) {
+    if (!protocol_ok(protocol))
+        return -EPROTONOSUPPORT;
+    return fp->ranges[index_of(protocol)]->size == 0 ? -ENODATA : 0;
+}
+
+/* Whether a sentinel can be asked for. */
+static int check_sentinel(const struct freeport *fp, enum freeport_protocol protocol, uint16_t sentinel,
+                          const uint16_t *port) {
+    if (!fp || !port || sentinel == 0)
         return -EINVAL;
+    if (!protocol_ok(protocol))
+        return -EPROTONOSUPPORT;
+    return fp->has_session ? 0 : -ENOTCONN;
+}
+
+int freeport_get(struct freeport *fp, enum freeport_protocol protocol, int timeout_ms, uint16_t *port) {
     uint16_t chosen;
-    int error = fp_get(fp, protocol, fp_owner_self(), timeout_ms, &chosen);
+    int error = fp && port ? check_range(fp, protocol) : -EINVAL;
+    if (error == 0)
+        error = fp_get(fp, protocol, fp_owner_self(), timeout_ms, &chosen);
     if (error == 0)
         *port = chosen;
     return error;
 }
 
+/* What is left of a call's time. */
+static int time_left(int timeout_ms, int64_t until) {
+    int64_t left = until - fp_now_ms();
+    return timeout_ms <= 0 ? timeout_ms : left > 0 ? (int)left : 0;
+}
+
+int freeport_get_many(struct freeport *fp, enum freeport_protocol protocol, int timeout_ms, uint16_t *ports,
+                      size_t count) {
+    int error = fp && ports && count > 0 ? check_range(fp, protocol) : -EINVAL;
+    if (error != 0)
+        return error;
+    int64_t until = fp_now_ms() + timeout_ms;
+    size_t n = 0;
+    while (n < count && (error = fp_get(fp, protocol, fp_owner_self(), time_left(timeout_ms, until), &ports[n])) == 0) {
+        n++;
+        if (n < count && timeout_ms > 0 && time_left(timeout_ms, until) == 0) {
+            error = -ETIMEDOUT;
+            break;
+        }
+    }
+    while (error != 0 && n > 0)
+        fp_release(fp, protocol, fp_owner_self(), ports[--n]);
+    return error;
+}
+
+/* The kernel says EINVAL of a socket that is bound, and of an address that lacks something. */
+static int bind_error(const struct freeport *fp, int fd, int error) {
+    struct sockaddr_storage name;
+    bool bound = error == -EINVAL && fp_socket_protocol(&fp->calls, fd, &name) >= 0 &&
+                 fp_address_port((const struct sockaddr *)&name) != 0;
+    return bound ? -EALREADY : error;
+}
+
+/* Whether a number is bound as it stands: one of the range, unless the session has a port for it. */
+static bool is_explicit(const struct freeport *fp, unsigned protocol, uint16_t number) {
+    fp_meaning meaning;
+    return number != 0 && fp_portset_has(&fp->ranges[protocol]->ports, number) &&
+           !(fp->has_session && fp_index_find(fp->segment, &fp->session, protocol, number, &meaning) != 0);
+}
+
+static int bind_number(struct freeport *fp, int fd, unsigned protocol, const struct sockaddr *address,
+                       socklen_t length) {
+    if (fp->calls.bind(fd, address, length) != 0)
+        return -errno;
+    fp_note_explicit(fp, 0, protocol, fp_address_port(address), address);
+    return 0;
+}
+
+static int bind_port(struct freeport *fp, int fd, unsigned protocol, const struct sockaddr *address, socklen_t length,
+                     int timeout_ms, uint16_t *port) {
+    uint16_t number = fp_address_port(address);
+    if (is_explicit(fp, protocol, number)) {
+        *port = number;
+        return bind_number(fp, fd, protocol, address, length);
+    }
+    if (number != 0 && !fp->has_session)
+        return -ENOTCONN;
+    struct fp_bind bind = {.fp = fp,
+                           .fd = fd,
+                           .protocol = protocol,
+                           .address = address,
+                           .length = length,
+                           .sentinel = number,
+                           .pledge = number != 0 && fp->ranges[!protocol]->size != 0,
+                           .timeout_ms = timeout_ms};
+    bool conflict;
+    return fp_bind(&bind, port, &conflict);
+}
+
 int freeport_bind(struct freeport *fp, int fd, const struct sockaddr *address, socklen_t length, int timeout_ms,
                   uint16_t *port) {
-    if (!fp || !address || !fp_address_ok(address, length))
+    if (!fp || !address)
         return -EINVAL;
+    if (!fp_address_ok(address, length))
+        return -EAFNOSUPPORT;
     uint16_t chosen = 0;
     struct sockaddr_storage name;
     int protocol = fp_socket_protocol(&fp->calls, fd, &name);
     if (protocol < 0)
         return protocol;
-    uint16_t sentinel = fp_address_port(address);
-    if (fp_is_bound(fd, &name) || fp->ranges[protocol]->size == 0 || (sentinel != 0 && !fp->has_session))
-        return -EINVAL;
-    struct fp_bind bind = {.fp = fp,
-                           .fd = fd,
-                           .protocol = (unsigned)protocol,
-                           .address = address,
-                           .length = length,
-                           .sentinel = sentinel,
-                           .pledge = sentinel != 0 && fp->ranges[!protocol]->size != 0,
-                           .timeout_ms = timeout_ms};
-    bool conflict;
-    int error = fp_bind(&bind, &chosen, &conflict);
-    if (error == 0 && port)
+    if (fp_is_bound(fd, &name))
+        return -EALREADY;
+    if (fp->ranges[protocol]->size == 0)
+        return -ENODATA;
+    int error = bind_port(fp, fd, (unsigned)protocol, address, length, timeout_ms, &chosen);
+    if (error != 0)
+        return bind_error(fp, fd, error);
+    if (port)
         *port = chosen;
-    return error;
+    return 0;
 }
 
 int freeport_release(struct freeport *fp, enum freeport_protocol protocol, uint16_t port) {
-    if (!fp || !protocol_ok(protocol) || port == 0)
+    if (!fp || port == 0)
         return -EINVAL;
+    if (!protocol_ok(protocol))
+        return -EPROTONOSUPPORT;
+    unsigned index = index_of(protocol);
+    fp_owner holder = fp_entry_owner(fp->segment, index, port);
+    bool ours = holder != 0 && (holder == fp_owner_self() || fp_owner_gone(holder));
+    if (ours && fp_probe(&fp->calls, index, port) == -EADDRINUSE)
+        return -EBUSY;
     return fp_release(fp, protocol, fp_owner_self(), port);
 }
 
 int freeport_lookup(struct freeport *fp, enum freeport_protocol protocol, uint16_t sentinel, uint16_t *port) {
-    if (!fp || !port || !protocol_ok(protocol) || sentinel == 0 || !fp->has_session)
-        return -EINVAL;
+    int error = check_sentinel(fp, protocol, sentinel, port);
+    if (error != 0)
+        return error;
     fp_meaning meaning;
     uint16_t found = fp_index_find(fp->segment, &fp->session, index_of(protocol), sentinel, &meaning);
     if (found == 0)
         return -ENOENT;
     *port = found;
     return 0;
+}
+
+int freeport_pledge(struct freeport *fp, enum freeport_protocol protocol, uint16_t sentinel, int timeout_ms,
+                    uint16_t *port) {
+    uint16_t chosen;
+    int error = check_sentinel(fp, protocol, sentinel, port);
+    if (error == 0)
+        error = check_range(fp, protocol);
+    if (error != 0)
+        return error;
+    struct fp_bind bind = {.fp = fp,
+                           .protocol = index_of(protocol),
+                           .sentinel = sentinel,
+                           .pledge = fp->ranges[!index_of(protocol)]->size != 0,
+                           .timeout_ms = timeout_ms};
+    error = fp_pledge(&bind, true, &chosen); /* whom its number is told, the caller knows */
+    if (error == 0)
+        *port = chosen;
+    return error;
 }
 
 static enum freeport_state public_state(fp_meaning meaning) {
@@ -228,32 +403,54 @@ int freeport_each(struct freeport *fp, int (*visit)(const struct freeport_assign
 }
 
 const char *freeport_strerror(int error) {
-    switch (-error) {
+    switch (error) {
     case 0:
         return "no error";
-    case EINVAL:
-        return "invalid argument: a range, name, session, segment name or address that cannot be read";
-    case EADDRINUSE:
+    case -EINVAL:
+        return "invalid argument: NULL, 0, an unknown flag, a mode that is none, or a reserved member that is not zero";
+    case -ERANGE:
+        return "a range that cannot be read: expected FROM-TO or PORT, several with commas, 1 to 65535";
+    case -ENODATA:
+        return "no range is given for that protocol";
+    case -EILSEQ:
+        return "a name that cannot be read: expected 1 to 32 letters, digits, underscores, dots and dashes";
+    case -EBADMSG:
+        return "a session that cannot be read: expected 1 to 64 printable characters, no space, not auto";
+    case -ENAMETOOLONG:
+        return "a segment's name that cannot be read: expected / and 1 to 254 bytes without another /";
+    case -ENOTCONN:
+        return "the handle has no session, in which a sentinel could have a port";
+    case -EALREADY:
+        return "the socket is bound already";
+    case -EBUSY:
+        return "a socket is bound to the port";
+    case -EAFNOSUPPORT:
+        return "an address that is too short, or of another family than the socket";
+    case -EADDRINUSE:
         return "no port left: every port of the range is in use or reserved";
-    case ETIMEDOUT:
+    case -ETIMEDOUT:
         return "timed out before a port was found";
-    case EACCES:
+    case -EACCES:
         return "permission denied: a segment whose mode does not let this user in, or a port below 1024";
-    case EPERM:
+    case -EPERM:
         return "it belongs to somebody else";
-    case EPROTO:
+    case -EPROTO:
         return "no freeport segment, or one of another version";
-    case ENOENT:
+    case -ENOENT:
         return "there is none";
-    case ENOSPC:
+    case -ENOSPC:
         return "no space left in /dev/shm, or too many names or sessions in use";
-    case EROFS:
+    case -EROFS:
         return "/dev/shm is read-only";
-    case EFBIG:
+    case -EFBIG:
         return "the limit on file sizes (RLIMIT_FSIZE) is smaller than a segment";
-    case EPROTONOSUPPORT:
-        return "not a TCP, MPTCP or UDP socket";
+    case -EPROTONOSUPPORT:
+        return "neither TCP nor UDP: a protocol, or a socket that is no TCP, MPTCP or UDP socket";
     default:
-        return fp_error_text(-error);
+        return fp_error_text(error < 0 && error > -4096 ? -error : 0);
     }
+}
+
+unsigned freeport_version(void) {
+    return FREEPORT_VERSION_NUMBER;
 }

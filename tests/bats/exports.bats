@@ -24,15 +24,19 @@ calls() { nm --undefined-only --format=posix "$@" | awk 'NF == 2 { print $1 }' |
 freeport_close
 freeport_each
 freeport_get
+freeport_get_many
+freeport_join
 freeport_lookup
 freeport_open
+freeport_pledge
 freeport_release
-freeport_strerror"
+freeport_strerror
+freeport_version"
 }
 
 @test "libfreeport declares in freeport.h what it exports" {
     header=$BATS_TEST_DIRNAME/../../lib/freeport.h
-    declared=$(sed -n 's/^FREEPORT_API .*[ *]\(freeport_[a-z]*\)(.*/\1/p' "$header" | sort)
+    declared=$(sed -n 's/^FREEPORT_API .*[ *]\(freeport_[a-z_]*\)(.*/\1/p' "$header" | sort)
     assert_equal "$(exports "$FREEPORT_LIBRARY")" "$declared"
 }
 

@@ -3,6 +3,8 @@
  * handle in a child. */
 #include "own_handle.h"
 
+#include <limits.h>
+
 /* freeport_open() */
 
 static void assert_open_fails(const struct freeport_config *config, int error) {
@@ -24,33 +26,36 @@ static void open_refuses_what_it_cannot_read(void **state) {
     assert_int_equal(freeport_open(NULL, &config), -EINVAL);
     assert_open_fails(NULL, -EINVAL);
     config.tcp = NULL;
-    assert_open_fails(&config, -EINVAL);
+    assert_open_fails(&config, -ENODATA);
     for (unsigned i = 0; i < sizeof ranges / sizeof *ranges; i++) {
         config = config_of(ranges[i], NULL, NULL);
-        assert_open_fails(&config, -EINVAL);
+        assert_open_fails(&config, -ERANGE);
         config = config_of("100-200", ranges[i], NULL);
-        assert_open_fails(&config, -EINVAL);
+        assert_open_fails(&config, -ERANGE);
     }
     config = config_of("100-200", NULL, NULL);
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
         config.name = names[i];
-        assert_open_fails(&config, -EINVAL);
+        assert_open_fails(&config, -EILSEQ);
     }
     config.name = NULL;
     for (unsigned i = 0; i < sizeof segments / sizeof *segments; i++) {
         config.segment = segments[i];
-        assert_open_fails(&config, -EINVAL);
+        assert_open_fails(&config, -ENAMETOOLONG);
     }
     config.segment = segment_name;
     config.session = session;
-    assert_open_fails(&config, -EINVAL);
+    assert_open_fails(&config, -EBADMSG);
+    config.session = "auto"; /* which others have another session in place of */
+    assert_open_fails(&config, -EBADMSG);
+    config.session = session;
     memset(session, 's', 65);
-    assert_open_fails(&config, -EINVAL);
+    assert_open_fails(&config, -EBADMSG);
     for (unsigned c = 1; c < 256; c++) {
         memset(session, 0, sizeof session);
         session[0] = (char)c;
         if (c <= 0x20 || c >= 0x7f)
-            assert_open_fails(&config, -EINVAL);
+            assert_open_fails(&config, -EBADMSG);
     }
     assert_int_equal(access(segment_path, F_OK), -1); /* and makes nothing */
 }
@@ -83,7 +88,7 @@ static void lenient_makes_a_range_that_cannot_be_read_all_ports(void **state) {
     assert_int_equal(fp->ranges[FP_UDP_INDEX]->size, 65535);
     freeport_close(fp);
     config.name = "not a name";
-    assert_open_fails(&config, -EINVAL);
+    assert_open_fails(&config, -EILSEQ);
     fp = NULL;
 }
 
@@ -288,10 +293,37 @@ static void each_tells_whose_process_is_gone(void **state) {
 
 static void every_documented_error_has_a_text_in_one_line(void **state) {
     (void)state;
-    static const int errors[] = {
-        0,        EINVAL,  EADDRINUSE,   ETIMEDOUT,       EACCES, EPERM,         EPROTO, ENOENT, ENOSPC,
-        EROFS,    EFBIG,   ENOMEM,       EPROTONOSUPPORT, EBADF,  EADDRNOTAVAIL, EMFILE, ENFILE, EBADF,
-        ENOTSOCK, ENOBUFS, EAFNOSUPPORT, 123456,          -5};
+    static const int errors[] = {0,
+                                 EINVAL,
+                                 EADDRINUSE,
+                                 ETIMEDOUT,
+                                 EACCES,
+                                 EPERM,
+                                 EPROTO,
+                                 ENOENT,
+                                 ENOSPC,
+                                 EROFS,
+                                 EFBIG,
+                                 ENOMEM,
+                                 EPROTONOSUPPORT,
+                                 EBADF,
+                                 EADDRNOTAVAIL,
+                                 EMFILE,
+                                 ENFILE,
+                                 EBADF,
+                                 ENOTSOCK,
+                                 ENOBUFS,
+                                 EAFNOSUPPORT,
+                                 ERANGE,
+                                 ENODATA,
+                                 EILSEQ,
+                                 EBADMSG,
+                                 ENAMETOOLONG,
+                                 ENOTCONN,
+                                 EALREADY,
+                                 EBUSY,
+                                 123456,
+                                 -5};
     for (unsigned i = 0; i < sizeof errors / sizeof *errors; i++) {
         const char *text = freeport_strerror(-errors[i]);
         assert_non_null(text);
@@ -300,6 +332,8 @@ static void every_documented_error_has_a_text_in_one_line(void **state) {
         if (errors[i] > 0 && errors[i] < 1000)
             assert_string_not_equal(text, freeport_strerror(-123456));
     }
+    assert_string_equal(freeport_strerror(INT_MIN), freeport_strerror(-123456));
+    assert_string_equal(freeport_strerror(INT_MAX), freeport_strerror(-123456));
 }
 
 int main(void) {
