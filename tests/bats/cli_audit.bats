@@ -86,6 +86,7 @@ port that is neither 0 nor a sentinel; add it to --sentinels"
 }
 
 @test "LD_PRELOAD that was dropped" {
+    configure FREEPORT_FOLLOW=no # or it would be back
     port=$(range_port "$(own_range)" 0)
     run -0 audited --tcp "$(own_range)" --sentinels "$port" -- env -u LD_PRELOAD /usr/bin/python3 -uc "$LISTEN" "$port"
     assert_went_past "tcp $port of python3 (%PID) went past the shim: LD_PRELOAD is not in its environment any more; let \

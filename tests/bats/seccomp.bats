@@ -40,7 +40,7 @@ runs() { timeout --kill-after=5 "$PATIENCE" "$FREEPORT_CLI" run --report "$(repo
             "$STATIC" tcp4 bind 127.0.0.1 8080 listen stay
         is_there "$session"
         run -0 runs --session "$session" -- python3 -c 'import socket
-s = socket.create_connection(("localhost", 8080)); print(s.getpeername()[1])'
+s = socket.create_connection(("127.0.0.1", 8080)); print(s.getpeername()[1])'
         assert_output 8080
     done
     refute [ "$(reported_port "$(report_of red)" tcp 8080)" = "$(reported_port "$(report_of blue)" tcp 8080)" ]
