@@ -49,17 +49,27 @@ int fp_inet_protocol(int fd) {
     }
 }
 
-int fp_socket_protocol(const struct fp_calls *calls, int fd, struct sockaddr_storage *name) {
-    /*
-     * The name tells the family, since SO_PROTOCOL's numbers mean other things elsewhere, and whether it is bound
-     * already. A raw socket of protocol 6 or 17 counts as bound: its port reads as its protocol.
-     */
+/*
+ * The name tells the family, since SO_PROTOCOL's numbers mean other things elsewhere, and whether it is bound already.
+ * A raw socket of protocol 6 or 17 counts as bound: its port reads as its protocol, unless it was disconnected.
+ */
+static int protocol_or_raw(const struct fp_calls *calls, int fd, struct sockaddr_storage *name) {
     socklen_t length = sizeof *name;
     if (calls->getsockname(fd, (struct sockaddr *)name, &length) != 0)
         return -errno;
     if (name->ss_family != AF_INET && name->ss_family != AF_INET6)
         return -EPROTONOSUPPORT;
     return fp_inet_protocol(fd);
+}
+
+/* Of a socket that isn't bound, by its name. */
+static bool disconnected_raw(int fd, const struct sockaddr_storage *name) {
+    return fp_address_port((const struct sockaddr *)name) == 0 && fp_socket_type(fd) == SOCK_RAW;
+}
+
+int fp_socket_protocol(const struct fp_calls *calls, int fd, struct sockaddr_storage *name) {
+    int protocol = protocol_or_raw(calls, fd, name);
+    return protocol >= 0 && disconnected_raw(fd, name) ? -EPROTONOSUPPORT : protocol;
 }
 
 /* Nothing but TCP has an answer here, over whichever family; MPTCP, in most kernels, has none either. */
@@ -75,7 +85,10 @@ int fp_unbound_protocol(const struct fp_calls *calls, int fd) {
     if (!atomic_load_explicit(&others, memory_order_relaxed) && is_tcp(fd))
         return FP_TCP_INDEX;
     struct sockaddr_storage name;
-    int protocol = fp_socket_protocol(calls, fd, &name);
+    int protocol = protocol_or_raw(calls, fd, &name);
+    /* A raw socket of UDP's number is left to bind like UDP: it costs a port, and each UDP socket's bind nothing. */
+    if (protocol == FP_TCP_INDEX && disconnected_raw(fd, &name))
+        protocol = -EPROTONOSUPPORT;
     atomic_store_explicit(&others, protocol != FP_TCP_INDEX, memory_order_relaxed);
     return protocol >= 0 && fp_is_bound(fd, &name) ? -EINVAL : protocol;
 }

@@ -368,4 +368,12 @@ all_nodes_hear() {
     same unix sendto 127.0.0.1 "$SENTINEL" x
     ((EUID == 0)) || skip "raw sockets are root's"
     same raw4 connect 127.0.0.1 "$SENTINEL" peer
+    # Undone, its port reads 0, and it is no more TCP or UDP than before: no port is assigned.
+    configure FREEPORT_REPORT="$(report_of raw)"
+    for socket in raw4 rawtcp4; do
+        same "$socket" connect 127.0.0.1 "$SENTINEL" family 0 connect 127.0.0.1 0 bind 127.0.0.1 "$SENTINEL" name
+    done
+    same rawtcp4 connect 127.0.0.1 "$SENTINEL" family 0 connect 127.0.0.1 0 bind 127.0.0.1 0 name
+    same rawtcp4 connect 127.0.0.1 "$SENTINEL" family 0 connect 127.0.0.1 0 listen
+    [[ ! -s $(report_of raw) ]] || fail "assigned: $(cat "$(report_of raw)")"
 }

@@ -66,6 +66,12 @@ static void open_raw4(struct runner *runner, char **arguments) {
     adopt(runner, socket(AF_INET, SOCK_RAW, IPPROTO_UDP));
 }
 
+/* The same for TCP. */
+static void open_rawtcp4(struct runner *runner, char **arguments) {
+    (void)arguments;
+    adopt(runner, socket(AF_INET, SOCK_RAW, IPPROTO_TCP));
+}
+
 static void open_unix(struct runner *runner, char **arguments) {
     (void)arguments;
     adopt(runner, socket(AF_UNIX, SOCK_DGRAM, 0));
@@ -722,6 +728,7 @@ static void by_name(struct runner *runner, char **arguments) {
 const struct word own_words[] = {
     /* Sockets. Each becomes the current one */
     {"raw4", 0, open_raw4},
+    {"rawtcp4", 0, open_rawtcp4},
     {"unix", 0, open_unix},
     {"broadcast", 0, set_broadcast},
     {"bothfamilies", 0, set_both_families},
