@@ -129,9 +129,12 @@ static bool differ_in_ports(const char *a, const char *b) {
     return differ && !*a && !*b;
 }
 
-/* A peer of such a socket, which has another port from then on, or the same. */
+/* A peer of such a socket, which has another port from then on, or the same; and one that wants the port by its number.
+ */
 static bool shows_port_given_up(const struct difference *difference, const struct history *history) {
-    if (!differ_in_ports(difference->kernel, difference->freeport))
+    bool wanted = history->now.step->op == OP_BIND && history->now.port == MADE_UP &&
+                  result_is(difference->freeport, "EADDRINUSE");
+    if (!wanted && !differ_in_ports(difference->kernel, difference->freeport))
         return false;
     for (unsigned i = 0; i < history->count; i++)
         if (port_is_given_up(history, history->events[i].socket))

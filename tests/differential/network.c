@@ -65,3 +65,11 @@ bool network_enter(void) {
         wait_for_address6();
     return true;
 }
+
+void network_prepare(void) {
+    if (!own_network())
+        return;
+    /* Of a kernel before 6.1, and of a /proc that can't be written, the tables are those of the host. */
+    own_network_write("/proc/sys/net/ipv4/tcp_child_ehash_entries", "256");
+    own_network_write("/proc/sys/net/ipv4/udp_child_hash_entries", "256");
+}

@@ -7,4 +7,7 @@
 /* A network namespace of its own for this process, with addresses that are not loopback addresses, too. */
 bool network_enter(void);
 
+/* Before it, for a process whose children enter many: their tables of sockets are small then, and quickly read. */
+void network_prepare(void);
+
 #endif

@@ -180,6 +180,7 @@ static int play_single(uint64_t seed, unsigned index) {
 static int serve(void) {
     static char command[MOST_STEPS * 4 + 32];
     ssize_t length;
+    network_prepare();
     while ((length = recv(STDIN_FILENO, command, sizeof command - 1, 0)) > 0) {
         command[length] = 0;
         int status = 0;
