@@ -68,11 +68,17 @@ static unsigned char *page_end(unsigned which) {
     return ends[which];
 }
 
+void *unmapped(void) {
+    return page_end(0) + 64;
+}
+
 void address_place(const struct step *step, unsigned which, struct placed *placed) {
     const struct address *address = &step->to[which];
     memset(placed, 0, sizeof *placed);
     placed->length = address->length;
-    if (address->family == FAMILY_NONE)
+    if (address->family == FAMILY_UNMAPPED)
+        placed->at = unmapped();
+    if (address->family == FAMILY_NONE || address->family == FAMILY_UNMAPPED)
         return;
     fill(step, address, placed->content);
     placed->size = address->length < 4096 ? address->length : 4096;
@@ -84,7 +90,7 @@ void address_place(const struct step *step, unsigned which, struct placed *place
 
 void address_check(const struct placed *placed) {
     size_t size = placed->size < sizeof placed->content ? placed->size : sizeof placed->content;
-    if (placed->at && memcmp(placed->at, placed->content, size) != 0)
+    if (placed->size > 0 && memcmp(placed->at, placed->content, size) != 0)
         say(" ADDRESS CHANGED");
 }
 
@@ -179,6 +185,8 @@ static socklen_t whole(const struct placed *placed) {
 void address_say(const struct step *step, unsigned which, const struct placed *placed) {
     if (step->to[which].family == FAMILY_NONE)
         say("NULL");
+    else if (step->to[which].family == FAMILY_UNMAPPED)
+        say("UNMAPPED");
     else if (step->to[which].family == FAMILY_UNIX)
         name_say_address((const struct sockaddr *)(const void *)placed->content, placed->length == 2 ? 2 : 6,
                          KIND_UNIX_DGRAM);
@@ -194,12 +202,20 @@ void name_prepare(const struct step *step, struct name *name) {
     name->room = name->length = step->room == NO_ROOM ? 0 : step->room;
     name->at = step->named ? (struct sockaddr *)(void *)name->bytes : NULL;
     name->length_at = step->named && step->room != NO_ROOM ? &name->length : NULL;
+    if (name->at && step->unmapped == UNMAPPED_NAME)
+        name->at = unmapped();
+    if (name->length_at && step->unmapped == UNMAPPED_LENGTH)
+        name->length_at = unmapped();
 }
 
 void name_say(const struct name *name, enum kind kind, bool done) {
     size_t most = name->room < sizeof name->bytes ? name->room : sizeof name->bytes;
     if (!name->at)
         return;
+    if (name->at != (const void *)name->bytes || (name->length_at && name->length_at != &name->length)) {
+        say(" UNMAPPED");
+        return;
+    }
     if ((int)name->room < (int)sizeof(struct sockaddr_storage))
         say(" room %d", (int)name->room);
     size_t written = name->length < most ? name->length : most;

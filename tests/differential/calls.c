@@ -274,6 +274,13 @@ static void play_sendto(const struct step *step) {
     play->traffic = true;
 }
 
+static void *mapped_or_not(const struct step *step, void *message) {
+    if (step->unmapped != UNMAPPED_MESSAGE)
+        return message;
+    say(" UNMAPPED");
+    return unmapped();
+}
+
 static void prepare_message(const struct step *step, unsigned which, struct placed *to, struct iovec *part,
                             struct msghdr *message) {
     memset(message, 0, sizeof *message);
@@ -297,10 +304,9 @@ static void play_sendmsg(const struct step *step) {
     say("sendmsg %u", step->size);
     prepare_message(step, 0, &to, &part, &message);
     say_flags(step->flags);
-    const struct msghdr before = message;
+    const struct msghdr before = message, *at = mapped_or_not(step, &message);
     begin();
-    end(step->by_number ? syscall(SYS_sendmsg, fd_of(step), &message, step->flags)
-                        : sendmsg(fd_of(step), &message, step->flags));
+    end(step->by_number ? syscall(SYS_sendmsg, fd_of(step), at, step->flags) : sendmsg(fd_of(step), at, step->flags));
     address_check(&to);
     if (memcmp(&before, &message, sizeof before) != 0)
         say(" MESSAGE CHANGED");
@@ -316,9 +322,10 @@ static void play_sendmmsg(const struct step *step) {
     for (unsigned i = 0; i < step->count; i++)
         prepare_message(step, i, &to[i], &parts[i], &messages[i].msg_hdr);
     say_flags(step->flags);
+    struct mmsghdr *at = mapped_or_not(step, messages);
     begin();
-    end(step->by_number ? syscall(SYS_sendmmsg, fd_of(step), messages, step->count, step->flags)
-                        : sendmmsg(fd_of(step), messages, step->count, step->flags));
+    end(step->by_number ? syscall(SYS_sendmmsg, fd_of(step), at, step->count, step->flags)
+                        : sendmmsg(fd_of(step), at, step->count, step->flags));
     for (unsigned i = 0; i < step->count; i++) {
         say(" %u", messages[i].msg_len);
         address_check(&to[i]);
@@ -431,9 +438,10 @@ static void play_recvmsg(const struct step *step) {
     say("recvmsg %u", step->size);
     say_flags(step->flags);
     wait_for_input(step);
+    struct msghdr *at = mapped_or_not(step, &message);
     begin();
-    long got = step->by_number ? syscall(SYS_recvmsg, fd_of(step), &message, step->flags)
-                               : recvmsg(fd_of(step), &message, step->flags);
+    long got =
+        step->by_number ? syscall(SYS_recvmsg, fd_of(step), at, step->flags) : recvmsg(fd_of(step), at, step->flags);
     if (untold(step))
         return;
     end(got);
@@ -450,12 +458,13 @@ static void play_recvmmsg(const struct step *step) {
     say("recvmmsg %u of %u", step->count, step->size);
     say_flags(step->flags);
     wait_for_input(step);
+    struct mmsghdr *at = mapped_or_not(step, messages);
     begin();
 #ifdef SYS_recvmmsg
-    long got = step->by_number ? syscall(SYS_recvmmsg, fd_of(step), messages, step->count, step->flags, NULL)
-                               : recvmmsg(fd_of(step), messages, step->count, step->flags, NULL);
+    long got = step->by_number ? syscall(SYS_recvmmsg, fd_of(step), at, step->count, step->flags, NULL)
+                               : recvmmsg(fd_of(step), at, step->count, step->flags, NULL);
 #else
-    long got = recvmmsg(fd_of(step), messages, step->count, step->flags, NULL);
+    long got = recvmmsg(fd_of(step), at, step->count, step->flags, NULL);
 #endif
     if (untold(step))
         return;

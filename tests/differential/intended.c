@@ -224,6 +224,19 @@ static bool client_before_server(const struct difference *difference, const stru
     return false;
 }
 
+/* The shim looks at where a datagram goes; a call of the kernel that finds out whether it may would cost each one. */
+static bool unmapped_destination(const struct difference *difference, const struct history *history) {
+    const struct step *step = history->now.step;
+    unsigned count = step->op == OP_SENDMMSG ? step->count : 1;
+    if (step->op < OP_SENDTO || step->op > OP_SENDMMSG || !step->named ||
+        !strstr(difference->freeport, " ended with s"))
+        return false;
+    for (unsigned i = 0; i < count; i++)
+        if (step->to[i].family == FAMILY_UNMAPPED)
+            return true;
+    return false;
+}
+
 /*
  * An entry matches as narrowly as it can: the call, both results, and what was played before. Its reason is a sentence
  * of the README's limits.
@@ -239,6 +252,10 @@ static const struct {
      client_before_server},
     {"An MPTCP socket that listens without a bind is bound", unbound_mptcp},
     {"What is left of a closed MPTCP connection counts as a foreign process", mptcp_remains},
+    {"`sendto`, `sendmsg` and `sendmmsg` to an address in memory that is not mapped: the shim looks at it, and the "
+     "program "
+     "ends with SIGSEGV instead of EFAULT",
+     unmapped_destination},
     {"A datagram's sender, of whose name there is room for half of the port, reads as the real port", half_a_port},
 };
 

@@ -46,6 +46,9 @@ void address_say(const struct step *step, unsigned which, const struct placed *p
 /* Says so where a call has changed it. */
 void address_check(const struct placed *placed);
 
+/* Memory that is not mapped. */
+void *unmapped(void);
+
 /* Room for a name, with a pattern in it. */
 struct name {
     unsigned char bytes[192];

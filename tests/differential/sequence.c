@@ -121,7 +121,7 @@ static unsigned choose_port(struct generator *generator, bool destination) {
 }
 
 static enum family choose_family(struct generator *generator, enum kind kind) {
-    static const uint8_t odd[] = {3, 3, 4, 1, 1, 1};
+    static const uint8_t odd[] = {3, 3, 4, 1, 1, 1, 1};
     if (chance(generator, 8))
         return (enum family)weighted(generator, odd, sizeof odd);
     if (kind_is_unix(kind))
@@ -359,6 +359,8 @@ static void choose_step(struct generator *generator) {
     if (op == OP_CONNECT && chance(generator, 8))
         step->to[0] = (struct address){.family = FAMILY_UNSPEC, .length = sizeof(struct sockaddr_in)};
     step->room = choose_room(generator);
+    if (chance(generator, 2))
+        step->unmapped = (enum unmapped)(1 + below(generator, 3));
     step->flags = choose_flags(generator, op);
     step->size = sizes[below(generator, sizeof sizes / sizeof *sizes)];
     if (op == OP_SETSOCKOPT || op == OP_GETSOCKOPT)

@@ -67,7 +67,18 @@ enum kind {
 /* Who makes the call. */
 enum where { HERE, IN_A_FORK, AFTER_AN_EXEC };
 
-enum family { FAMILY_INET, FAMILY_INET6, FAMILY_UNSPEC, FAMILY_UNIX, FAMILY_UNKNOWN, FAMILY_NONE /* NULL */ };
+enum family {
+    FAMILY_INET,
+    FAMILY_INET6,
+    FAMILY_UNSPEC,
+    FAMILY_UNIX,
+    FAMILY_UNKNOWN,
+    FAMILY_NONE /* NULL */,
+    FAMILY_UNMAPPED
+};
+
+/* What of a call's memory is not mapped. */
+enum unmapped { UNMAPPED_NOTHING, UNMAPPED_NAME, UNMAPPED_LENGTH, UNMAPPED_MESSAGE };
 
 /* A port is an index into sequence_ports, or the port that a socket of the same protocol is bound to. */
 enum { PORTS = 9, PORT_OF_SLOT = 16 };
@@ -129,6 +140,7 @@ struct step {
     unsigned count; /* messages */
     bool named;     /* with a name to write to, or to send to */
     uint32_t room;  /* of that name */
+    enum unmapped unmapped;
     struct address to[MOST_TO];
 };
 
