@@ -11,6 +11,7 @@ struct event {
     const struct step *step;
     unsigned index;
     unsigned socket; /* the same for all descriptors of one socket */
+    enum kind kind;  /* of that socket */
     unsigned port;   /* of its address; MADE_UP: one that nobody named */
     bool done;       /* it succeeded, or is in progress */
     bool refused;    /* a connection that nobody took */
@@ -23,6 +24,7 @@ struct history {
     struct event events[MOST_STEPS];
     struct event now; /* the call that differs */
     unsigned sockets[SLOTS];
+    enum kind kinds[MOST_STEPS + 1]; /* of each socket */
 };
 
 static unsigned port_in(const char *line) {
@@ -53,14 +55,20 @@ static bool read_event(const struct difference *difference, const char *line, st
 }
 
 /* Which socket each slot has after a call. */
-static void follow_sockets(unsigned *sockets, const struct event *event, unsigned fresh) {
+static void follow_sockets(struct history *history, const struct event *event) {
     const struct step *step = event->step;
-    if (step->op == OP_SOCKET && event->done)
-        sockets[step->slot] = fresh;
-    if ((step->op == OP_ACCEPT || step->op == OP_ACCEPT4) && event->done && step->where == HERE)
-        sockets[step->to_slot] = fresh;
-    if ((step->op == OP_DUP || step->op == OP_PASS) && event->done && step->where == HERE)
-        sockets[step->to_slot] = sockets[step->slot];
+    unsigned fresh = history->count;
+    if (!event->done || step->where != HERE)
+        return;
+    if (step->op == OP_SOCKET) {
+        history->sockets[step->slot] = fresh;
+        history->kinds[fresh] = step->kind;
+    } else if (step->op == OP_ACCEPT || step->op == OP_ACCEPT4) {
+        history->sockets[step->to_slot] = fresh;
+        history->kinds[fresh] = event->kind;
+    } else if (step->op == OP_DUP || step->op == OP_PASS) {
+        history->sockets[step->to_slot] = history->sockets[step->slot];
+    }
 }
 
 static void read_history(const struct difference *difference, struct history *history) {
@@ -69,10 +77,12 @@ static void read_history(const struct difference *difference, struct history *hi
         struct event *event = &history->events[history->count];
         if (read_event(difference, line, event)) {
             event->socket = history->sockets[event->step->slot];
+            event->kind = history->kinds[event->socket];
             history->now = *event;
             if (event->index == difference->index)
                 return;
-            follow_sockets(history->sockets, event, ++history->count);
+            history->count++;
+            follow_sockets(history, event);
         }
         line = strchr(line, '\n');
         line = line ? line + 1 : NULL;
@@ -166,7 +176,7 @@ static bool keeps_its_port(const struct difference *difference, const struct his
 /* An MPTCP listener that was never bound: the kernel has given the port to what is below it alone. */
 static bool unbound_mptcp(const struct difference *difference, const struct history *history) {
     const struct step *step = history->now.step;
-    if (step->op != OP_SETSOCKOPT || step->option != OPTION_V6ONLY || step->kind != KIND_MPTCP6 ||
+    if (step->op != OP_SETSOCKOPT || step->option != OPTION_V6ONLY || history->now.kind != KIND_MPTCP6 ||
         !result_is(difference->freeport, "EINVAL"))
         return false;
     for (unsigned i = 0; i < history->count; i++)
@@ -177,7 +187,7 @@ static bool unbound_mptcp(const struct difference *difference, const struct hist
 }
 
 static bool of_mptcp(const struct event *event) {
-    return event->step->kind == KIND_MPTCP4 || event->step->kind == KIND_MPTCP6;
+    return event->kind == KIND_MPTCP4 || event->kind == KIND_MPTCP6;
 }
 
 /*
@@ -211,15 +221,36 @@ static bool client_before_server(const struct difference *difference, const stru
         return false;
     for (unsigned i = 0; i < history->count; i++) {
         const struct event *client = &history->events[i];
-        if (!sequence_kind_is_udp(client->step->kind) || !is_sentinel(client->port) || !client->done ||
+        if (!sequence_kind_is_udp(client->kind) || !is_sentinel(client->port) || !client->done ||
             !(client->step->op == OP_CONNECT || (client->step->op >= OP_SENDTO && client->step->op <= OP_SENDMMSG)))
             continue;
         for (unsigned j = i + 1; j < history->count; j++) {
             const struct event *server = &history->events[j];
             if (server->step->op == OP_BIND && server->done && server->port == client->port &&
-                sequence_kind_is_udp(server->step->kind))
+                sequence_kind_is_udp(server->kind))
                 return true;
         }
+    }
+    return false;
+}
+
+static bool is_multicast(const struct address *to) {
+    return (to->family == FAMILY_INET6 && to->host % HOSTS6 == 7) ||
+           (to->family != FAMILY_INET6 && (to->host % HOSTS4 == 5 || to->host % HOSTS4 == 6));
+}
+
+/* A datagram to a group, or to everybody, keeps its number, and its receivers of the session listen on another. */
+static bool multicast(const struct difference *difference, const struct history *history) {
+    (void)difference;
+    if (!receives(history->now.step->op) && history->now.step->op != OP_POLL)
+        return false;
+    for (unsigned i = 0; i < history->count; i++) {
+        const struct event *event = &history->events[i];
+        enum operation op = event->step->op;
+        unsigned count = op == OP_SENDMMSG ? event->step->count : 1;
+        for (unsigned j = 0; j < count && event->done && event->step->named && sequence_kind_is_udp(event->kind); j++)
+            if ((op == OP_CONNECT || (op >= OP_SENDTO && op <= OP_SENDMMSG)) && is_multicast(&event->step->to[j]))
+                return true;
     }
     return false;
 }
@@ -256,6 +287,7 @@ static const struct {
      "program "
      "ends with SIGSEGV instead of EFAULT",
      unmapped_destination},
+    {"**Multicast and broadcast** go out with the port that the program wrote", multicast},
     {"A datagram's sender, of whose name there is room for half of the port, reads as the real port", half_a_port},
 };
 
