@@ -76,6 +76,106 @@ ok 2 the second test has port 8080, too"
     assert_output --partial "Address already in use"
 }
 
+@test "automake" {
+    cd automake
+    within autoreconf -i >/dev/null 2>&1
+    within ./configure >/dev/null
+    run -0 within make check -j2
+    assert_line "# PASS:  2"
+    assert_two_ports
+    rm -f ./*.up ./*.log ./*.trs
+    within ./configure ISOLATE= >/dev/null
+    run ! alone make check -j2
+    assert_line "# FAIL:  1"
+}
+
+# installed: freeport in a prefix of its own, at $PREFIX.
+installed() {
+    PREFIX=$BATS_TEST_TMPDIR/usr
+    cmake --install "$FREEPORT_BUILD" --prefix "$PREFIX" >/dev/null
+}
+
+# twice NAME COMMAND...: two of it at once; both succeed.
+twice() {
+    local name=$1 copy
+    shift
+    for copy in 1 2; do background "$name-$copy" "$@"; eval "pid_$copy=$BACKGROUND_PID"; done
+    for copy in 1 2; do
+        eval "wait \$pid_$copy" || fail "$name-$copy failed: $(cat "$BATS_TEST_TMPDIR/$name-$copy.log")"
+    done
+}
+
+@test "freeport_add_test, by find_package: two build folders at once" {
+    installed
+    mkdir project
+    cat >project/CMakeLists.txt <<'CMAKE'
+cmake_minimum_required(VERSION 3.18)
+project(example LANGUAGES NONE)
+enable_testing()
+find_package(freeport REQUIRED)
+freeport_add_test(NAME one SENTINELS 8080 COMMAND ${SUITE} one two)
+freeport_add_test(NAME two OPTIONS --log warn COMMAND ${SUITE} two one)
+CMAKE
+    for copy in a b; do
+        within cmake -S project -B "$copy" -DSUITE="$PWD/suite" -DCMAKE_PREFIX_PATH="$PREFIX" >/dev/null
+    done
+    twice ctest sh -c 'exec ctest --test-dir "$(mkdir a.lock 2>/dev/null && echo a || echo b)" -j2'
+    assert_equal "$(reported_ports "$BATS_TEST_TMPDIR/ports.report" tcp 8080 | tr ' ' '\n' | sort -u | wc -l)" 4
+    for bad in 'NAME x' 'COMMAND x' 'NAME x COMMAND y OTHER' 'OTHER NAME x COMMAND y'; do
+        sed "/^freeport_add_test/d" project/CMakeLists.txt >wrong.txt
+        mkdir -p wrong
+        { cat wrong.txt; echo "freeport_add_test($bad)"; } >wrong/CMakeLists.txt
+        [[ $bad == 'NAME x COMMAND y OTHER' ]] ||
+            run ! within cmake -S wrong -B wrong/build -DCMAKE_PREFIX_PATH="$PREFIX"
+    done
+}
+
+@test "the bats library: sessions for each test, two of it at once" {
+    installed
+    sed 's/^TEST/@test/' >library.bats <<'BATS'
+bats_require_minimum_version 1.5.0
+bats_load_library freeport
+setup() { freeport_setup 8080; }
+teardown() { freeport_teardown; }
+TEST "one" {
+    in_session /usr/bin/python3 -m http.server 8080 >/dev/null 2>&1 &
+    port=$(freeport port --wait 20 8080)
+    [ "$port" != 8080 ]
+    curl -sf --noproxy '*' "localhost:$port" >/dev/null
+    in_session curl -sf --noproxy '*' localhost:8080 >/dev/null
+    echo "$FREEPORT_SESSION" >>"$NAMES"
+}
+BATS
+    configure NAMES="$BATS_TEST_TMPDIR/names"
+    twice bats env -u BATS_TMPDIR BATS_LIB_PATH="$PREFIX/lib/bats" bats library.bats
+    assert_equal "$(sort -u "$NAMES" | wc -l)" 2
+    for name in $(cat "$NAMES"); do run -1 freeport stop "$name"; done # the teardown has ended it
+}
+
+@test "the pytest plugin: a session for each worker, two suites at once" {
+    installed
+    cp pytest/test_server.py .
+    printf '[pytest]\nfreeport = true\n' >pytest.ini
+    configure PYTHONPATH="$(dirname "$(find "$PREFIX" -name pytest_freeport.py)")"
+    twice pytest sh -c 'exec /usr/bin/python3 -m pytest -n 2 -p no:cacheprovider --basetemp="$0/pytest-$$" \
+        test_server.py' "$BATS_TEST_TMPDIR"
+    for copy in 1 2; do assert_regex "$(cat "$BATS_TEST_TMPDIR/pytest-$copy.log")" "2 passed"; done
+    assert_equal "$(reported_ports "$BATS_TEST_TMPDIR/ports.report" tcp 8080 | tr ' ' '\n' | sort -u | wc -l)" 4
+    # The real port, told to a client outside.
+    cat >test_port.py <<'PYTHON'
+import http.server, os, subprocess, threading, urllib.request
+
+def test_port(freeport_port):
+    server = http.server.HTTPServer(("127.0.0.1", 8080), http.server.SimpleHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    port = freeport_port(8080)
+    outside = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
+    subprocess.run(["curl", "-sf", "--noproxy", "*", f"http://localhost:{port}/"], env=outside, check=True)
+PYTHON
+    run -0 within freeport run --follow no /usr/bin/python3 -m pytest -p no:cacheprovider test_port.py
+    assert_output --partial "1 passed"
+}
+
 @test "pytest-xdist" {
     needs_localhost
     cd pytest
