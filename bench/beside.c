@@ -98,7 +98,37 @@ static int assign(char **words, bool sessions) {
     return ready();
 }
 
+/* Numbers from 0 on: 20,000 ports of an address of its own for each so many, TCP listeners and UDP sockets by turns. */
+static int crowd_of(const unsigned *numbers, unsigned count) {
+    enum { FIRST = 10000, PORTS = 20000 };
+    for (unsigned i = 0; i < count; i++) {
+        struct sockaddr_in address = {.sin_family = AF_INET,
+                                      .sin_port = htons((uint16_t)(FIRST + numbers[i] % PORTS)),
+                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 256 + numbers[i] / PORTS)};
+        bool tcp = numbers[i] % 2 == 0;
+        int fd = socket(AF_INET, tcp ? SOCK_STREAM : SOCK_DGRAM, 0);
+        if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || (tcp && listen(fd, 1) != 0))
+            return -1;
+    }
+    return 0;
+}
+
+/* crowd COUNT: so many sockets on the host, none of them on a port from 30000 on. */
+static int crowd(char **words) {
+    unsigned numbers[EACH], many = (unsigned)atoi(words[0]);
+    for (unsigned done = 0, count; done < many; done += count) {
+        count = many - done < EACH ? many - done : EACH;
+        for (unsigned i = 0; i < count; i++)
+            numbers[i] = done + i;
+        if (in_child(crowd_of, numbers, count) != 0)
+            return 1;
+    }
+    return ready();
+}
+
 int beside(char **words) {
+    if (strcmp(words[0], "crowd") == 0)
+        return crowd(words + 1);
     if (strcmp(words[0], "take") == 0)
         return take(words + 1);
     if (strcmp(words[0], "sessions") == 0 || strcmp(words[0], "assignments") == 0)

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -87,6 +88,59 @@ static int bind_none_left(struct bench *bench, unsigned i) {
         return errno == EADDRINUSE ? 0 : -1;
     errno = EEXIST; /* there was one left */
     return -1;
+}
+
+/* --- A sentinel that others have --------------------------------------------------------------------------------- */
+
+/* A server in a process of its own, which a suite polls. */
+static int serve_beside(struct bench *bench, unsigned i) {
+    int ends[2];
+    char byte;
+    if (choose_kind(bench, i) != 0 || pipe(ends) != 0)
+        return -1;
+    if (fork() == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        if (bind_port(fd, SENTINEL) == 0 && listen(fd, 1) == 0 && write(ends[1], "", 1) == 1)
+            for (;;)
+                pause();
+        _exit(1);
+    }
+    close(ends[1]);
+    return read(ends[0], &byte, 1) == 1 ? 0 : -1;
+}
+
+static int bind_refused(struct bench *bench, unsigned i) {
+    if (bind_port(bench->sockets[i], SENTINEL) != 0)
+        return errno == EADDRINUSE ? 0 : -1;
+    errno = EEXIST; /* the server is not there */
+    return -1;
+}
+
+/* A worker's socket: SO_REUSEPORT for TCP, SO_REUSEADDR for UDP. */
+static int open_worker(struct bench *bench, unsigned i) {
+    int on = 1;
+    if (open_socket(bench, i) != 0)
+        return -1;
+    return setsockopt(bench->sockets[i], SOL_SOCKET, bench->kind == SOCK_STREAM ? SO_REUSEPORT : SO_REUSEADDR, &on,
+                      sizeof on);
+}
+
+/* "tcp" or "udp", and how many workers there are, the one that is measured among them. */
+static int start_workers(struct bench *bench, unsigned i) {
+    unsigned many = bench->words[0] && bench->words[1] ? (unsigned)atoi(bench->words[1]) : 2;
+    struct rlimit limit = {many + CHUNK, many + CHUNK};
+    if (choose_kind(bench, i) != 0 || setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return -1;
+    for (unsigned n = 1; n < many; n++)
+        if (open_worker(bench, 0) != 0 || bind_port(bench->sockets[0], SENTINEL) != 0 ||
+            (bench->kind == SOCK_STREAM && listen(bench->sockets[0], 1) != 0))
+            return -1;
+    return 0;
+}
+
+static int bind_worker(struct bench *bench, unsigned i) {
+    return bind_port(bench->sockets[i], SENTINEL);
 }
 
 /* --- Calls that are not ours; and the same to a sentinel --------------------------------------------------------- */
@@ -323,6 +377,8 @@ static const struct measure measures[] = {
     {"syscall", nothing, nothing, call_getppid, nothing, CHUNK, NULL},
     {"sentinel-first", choose_kind, open_socket, bind_first, close_socket, CHUNK, NULL},
     {"sentinel-again", choose_kind, open_socket, bind_again, close_socket, 1, NULL},
+    {"sentinel-refused", serve_beside, open_socket, bind_refused, close_socket, CHUNK, NULL},
+    {"sentinel-worker", start_workers, open_worker, bind_worker, close_socket, 1, NULL},
     {"sentinel-connect", serve_sentinel, nothing, call_connect, nothing, CHUNK, NULL},
     {"sentinel-sendto", serve_sentinel, nothing, call_sendto, call_recvfrom, CHUNK, NULL},
     {"sentinel-recvfrom", serve_sentinel, send_to_self, call_recvfrom, nothing, CHUNK, NULL},

@@ -11,7 +11,7 @@
  *     --beside COMMAND  a shell command, in that network, that has said "ready" before anything is measured
  *     --count N         makes N calls, and prints nothing: for callgrind (--toggle-collect=measured) and strace
  *
- * fpbench [OPTIONS] exec COMMAND...: there, instead of a measure of ours. fpbench take|sessions|assignments: see
+ * fpbench [OPTIONS] exec COMMAND...: there, instead of a measure of ours. fpbench take|crowd|sessions|assignments: see
  * beside.c.
  */
 #include "bench.h"

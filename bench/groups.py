@@ -33,7 +33,7 @@ class Groups:
         self.quick = quick
         self.all = {
             "empty": self.port_zero, "fill": self.fill, "none": self.none_left, "elsewhere": self.elsewhere,
-            "sentinel": self.sentinel, "start": self.start, "processes": self.processes, "rebind": self.rebind,
+            "sentinel": self.sentinel, "crowd": self.crowd, "start": self.start, "processes": self.processes, "rebind": self.rebind,
             "range": self.sizes, "sessions": self.sessions, "assignments": self.assignments, "prices": self.prices,
             "peers": self.peers}
 
@@ -120,6 +120,21 @@ class Groups:
                 self.under_shim("shim", words, port_range="30000-59999", sentinels="8080,10000-29999")],
                 # Each is new once only: so many are there.
                 count=64 if first else 0, published=True)
+
+    def crowd(self):
+        """A sentinel that others have, with many sockets on the host."""
+        many = "900" if self.quick else "50000"
+        beside = f"exec env -u LD_PRELOAD {self.fpbench} crowd {many}"
+        rows = (("refused", "a bind of a sentinel that its server refuses", ("sentinel-refused",)),
+                ("tcp.150", "the 150th worker (SO_REUSEPORT)", ("sentinel-worker", "tcp", "150")),
+                ("tcp.1000", "the 1,000th worker", ("sentinel-worker", "tcp", "1000")),
+                ("udp.150", "the 150th UDP socket (SO_REUSEADDR)", ("sentinel-worker", "udp", "150")),
+                ("udp.2500", "the 2,500th UDP socket", ("sentinel-worker", "udp", "2500")))
+        for name, title, words in rows[:2] if self.quick else rows:
+            yield Row(f"crowd.{name}", f"{title}, {int(many):,} sockets on the host", [
+                self.bench("kernel", *words, port_range="30000-59999", beside=beside),
+                self.under_shim("shim", *words, port_range="30000-59999", beside=beside)],
+                starts=FEW_STARTS, goals={"shim": no_slower_than(15)}, published=name != "tcp.150")
 
     def start(self):
         def spawn(label, *environment):

@@ -101,6 +101,7 @@ static int bind_any(const struct fp_bind *bind, uint16_t *port) {
     if (error != 0)
         return error;
     attempt.search.claims = true;
+    fp_search_even_first(&attempt.search);
     error = bind_next_alone(&attempt, &reuse, port);
     if (error == 0)
         fp_reuse_group(&bind->fp->calls, bind->fd, &reuse);

@@ -61,6 +61,7 @@ int fp_attempt_begin(struct fp_attempt *attempt, const struct fp_bind *bind) {
     attempt->fp = bind->fp;
     attempt->self = bind->owner ? bind->owner : fp_owner_self();
     attempt->until_ms = 0;
+    attempt->lost = false;
     int error = intern(attempt, &name, &session);
     if (error != 0)
         return error;

@@ -18,6 +18,7 @@ struct fp_attempt {
     uint32_t reclaimed; /* how often labels had been emptied when the meaning was made */
     fp_owner was_owner; /* what a claimed entry said before; 0 where it was free */
     fp_meaning was_meaning;
+    bool lost;        /* its socket is bound to a port that became another session's */
     int64_t until_ms; /* when it has to be back, on the monotonic clock; 0 until somebody asks */
 };
 

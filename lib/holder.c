@@ -2,10 +2,13 @@
 /* The /proc file system read with plain system calls and small buffers: this runs in a guest, maybe in a handler. */
 #include "holder.h"
 
+#include "owner.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -119,12 +122,12 @@ static bool is_one_of(uint64_t inode, const struct sockets *sockets) {
     return false;
 }
 
-/* "socket:[inode]" */
-static bool link_is_one_of(const char *target, const struct sockets *sockets) {
+/* Of "socket:[inode]", the inode; 0 of anything else. */
+static uint64_t socket_of_link(const char *target) {
     if (strncmp(target, "socket:[", 8) != 0)
-        return false;
+        return 0;
     const char *text = target + 8;
-    return is_one_of(number(&text, 10), sockets);
+    return number(&text, 10);
 }
 
 struct mapping {
@@ -136,10 +139,11 @@ struct mapping {
 struct process_search {
     const struct sockets *sockets;
     struct mapping mapping;
-    bool by_table;        /* the process has the port by the table, and needs no mapping: exec(2) takes that away */
-    unsigned descriptors; /* how many the last task had that was looked at, up to one of the sockets */
-    bool hidden;          /* a process that this one may not look into */
-    bool blind;           /* something could not be looked at, and might have shown one of ours */
+    bool by_table;         /* the process has the port by the table, and needs no mapping: exec(2) takes that away */
+    unsigned descriptors;  /* how many the last task had that was looked at, up to one of the sockets */
+    bool hidden;           /* a process that this one may not look into */
+    bool blind;            /* something could not be looked at, and might have shown one of ours */
+    struct fp_holder last; /* the socket last found among the sockets; its pid is that of the process at hand */
 };
 
 /* Not where a process is gone, or another user's: for want of a descriptor, in a sandbox and the like. */
@@ -174,7 +178,12 @@ static bool descriptor_matches(int directory, const char *name, struct process_s
     if (length <= 0)
         return false;
     target[length] = 0;
-    return link_is_one_of(target, search->sockets);
+    uint64_t inode = socket_of_link(target);
+    if (inode == 0 || !is_one_of(inode, search->sockets))
+        return false;
+    search->last.socket = inode;
+    search->last.fd = (int)number(&name, 10);
+    return true;
 }
 
 /* "from-to perms offset major:minor inode path" */
@@ -261,6 +270,8 @@ static bool task_is_ours(int directory, const char *id, struct process_search *s
 /* Its first thread shows what all have; where that one has ended, the others do. */
 static bool process_is_ours(int proc, const char *pid, struct process_search *search) {
     char path[PATH];
+    const char *digits = pid;
+    search->last.pid = (pid_t)number(&digits, 10);
     if (task_is_ours(proc, pid, search))
         return true;
     if (search->hidden || search->descriptors > 0 || strlen(pid) > 10)
@@ -276,20 +287,47 @@ static bool process_is_ours(int proc, const char *pid, struct process_search *se
     return ours;
 }
 
-static void pid_text(char text[static 12], pid_t pid) {
+/* A number of at most ten digits; returns where it ends. */
+static char *append_number(char *text, unsigned value) {
     char digits[12];
     int n = 0;
     do {
-        digits[n++] = (char)('0' + pid % 10);
-        pid /= 10;
-    } while (pid > 0);
+        digits[n++] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
     while (n > 0)
         *text++ = digits[--n];
     *text = 0;
+    return text;
 }
 
-bool fp_held_by_stranger(unsigned protocol, uint16_t port, pid_t likely, dev_t device, ino_t inode) {
+bool fp_holder_here(struct fp_holder *holder, int fd) {
+    struct stat st;
+    if (fstat(fd, &st) != 0 || !S_ISSOCK(st.st_mode))
+        return false;
+    *holder = (struct fp_holder){.pid = fp_owner_pid(fp_owner_self()), .fd = fd, .socket = (uint64_t)st.st_ino};
+    return true;
+}
+
+bool fp_holder_proved(const struct fp_holder *holder) {
+    struct fp_holder here;
+    if (holder->socket == 0 || holder->fd < 0 || holder->pid <= 0)
+        return false;
+    if (holder->pid == fp_owner_pid(fp_owner_self()))
+        return fp_holder_here(&here, holder->fd) && here.socket == holder->socket;
+    char path[PATH], target[PATH];
+    append_number(append(append_number(append(path, "/proc/"), (unsigned)holder->pid), "/fd/"), (unsigned)holder->fd);
+    ssize_t length = readlink(path, target, sizeof target - 1);
+    if (length <= 0)
+        return false;
+    target[length] = 0;
+    return socket_of_link(target) == holder->socket;
+}
+
+bool fp_held_by_stranger(unsigned protocol, uint16_t port, pid_t likely, dev_t device, ino_t inode,
+                         struct fp_holder *found) {
     struct sockets sockets, later;
+    found->socket = 0;
     find_sockets(&sockets, protocol, port);
     if (sockets.count == 0)
         return false;
@@ -300,13 +338,15 @@ bool fp_held_by_stranger(unsigned protocol, uint16_t port, pid_t likely, dev_t d
     struct process_search search = {
         .sockets = &sockets, .mapping = {.device = device, .inode = inode}, .by_table = likely > 0};
     char pid[12];
-    pid_text(pid, likely > 0 ? likely : getpid());
+    append_number(pid, (unsigned)(likely > 0 ? likely : getpid()));
     /* The likely one is another user's: it has the port by the table, and nothing says otherwise. */
     bool ours = process_is_ours(proc, pid, &search) || search.hidden;
     search.by_table = false;
     if (!ours)
         ours = any_number(proc, process_is_ours, &search);
     close(proc);
+    if (ours && !search.hidden)
+        *found = search.last;
     if (ours || search.blind)
         return false;
     /* Nobody's of ours, and there still: not of one who has ended since. */

@@ -64,10 +64,13 @@ struct fp_label {
 struct fp_entry {
     _Atomic fp_owner owner; /* 0: nobody's. Claimed by compare-and-swap */
     _Atomic fp_meaning meaning;
-    _Atomic uint64_t patience;   /* how long it is not worth trying; table.h */
+    _Atomic uint64_t patience;   /* when it was last in use, and how long it is not worth trying; table.h */
     _Atomic uint32_t since;      /* seconds since the epoch */
     _Atomic uint32_t family;     /* AF_INET, AF_INET6, or 0 where no address was bound */
     _Atomic uint64_t address[2]; /* network order, IPv4 in the first four bytes */
+    /* A sentinel's: where its socket was last seen. Hints, which holder.h proves; 0: not known. */
+    _Atomic uint64_t holder; /* process id (32 bits) and descriptor (32) */
+    _Atomic uint64_t socket; /* the socket's inode */
 };
 
 /* What a name's sequence is made of. */
@@ -115,7 +118,7 @@ struct fp_segment {
 
 static_assert(sizeof(struct fp_lock_word) == 512, "a format");
 static_assert(sizeof(struct fp_label) == 80, "a format");
-static_assert(sizeof(struct fp_entry) == 48, "a format");
+static_assert(sizeof(struct fp_entry) == 64, "a format");
 static_assert(sizeof(struct fp_cursor) == 16, "a format");
 static_assert(offsetof(struct fp_header, reach) == 80, "a format");
 static_assert(sizeof(struct fp_header) == 144, "a format");
@@ -127,7 +130,7 @@ static_assert(offsetof(struct fp_segment, sentinels) == 98960 + 4 * 8192, "a for
 static_assert(offsetof(struct fp_segment, sessions) == 98960 + 7 * 8192, "a format");
 static_assert(offsetof(struct fp_segment, index) == 156304 + 16384 * 80, "a format");
 static_assert(offsetof(struct fp_segment, entries) == 1467024 + 131072 * 8, "a format");
-static_assert(sizeof(struct fp_segment) == 2515600 + 131072 * 48, "a format");
+static_assert(sizeof(struct fp_segment) == 2515600 + 131072 * 64, "a format");
 static_assert(FP_ATOMIC_64_LOCK_FREE, "64-bit atomics that need a lock of the process cannot be shared");
 
 #endif

@@ -4,25 +4,44 @@
 #include "owner.h"
 #include "table.h"
 
+#include <stddef.h>
+
 /* A range is looked over once in this part of its size in searches: a few entries a search, however large it is. */
 enum { REFRESH_SHARE = 8 };
+
+/* How long is a moment, and how long is long, in searches: as a part of the range's size. */
+enum { MOMENT_SHARE = 2, LONGEST_MOMENT = 2, LONG_SHARE = 4 };
+
+/* How often the oldest ports of a kind are gathered, and of those found busy. The rest comes in the round. */
+enum { MOST_ROUNDS = 4, MOST_BUSY_ROUNDS = 1 };
+
+#define EVEN_PORTS UINT64_C(0x5555555555555555)
+#define ALL_PORTS (~UINT64_C(0))
 
 void fp_search_begin(struct fp_search *search, struct fp_segment *segment, unsigned name, unsigned protocol,
                      const struct fp_range *range, fp_owner self) {
     struct fp_cursor *cursor = &segment->cursors[name % FP_NAMES];
-    *search = (struct fp_search){
-        .segment = segment,
-        .range = range,
-        .protocol = protocol,
-        .self = self,
-        .kind = FP_KIND_FRESH,
-        .cursor = cursor,
-        .serial = atomic_fetch_add_explicit(&segment->header.search, 1, memory_order_relaxed) + 1,
-        .start = (uint16_t)atomic_load_explicit(&cursor->last[protocol], memory_order_relaxed),
-    };
+    search->segment = segment;
+    search->range = range;
+    search->protocol = protocol;
+    search->self = self;
+    search->cursor = cursor;
+    search->serial = atomic_fetch_add_explicit(&segment->header.search, 1, memory_order_relaxed) + 1;
+    search->start = (uint16_t)atomic_load_explicit(&cursor->last[protocol], memory_order_relaxed);
     search->at = search->start;
-    if (search->serial == 0) /* which is what an entry says that no search has failed on */
-        search->serial = 1;
+    search->parity = ALL_PORTS;
+    search->twin = NULL;
+    search->kind = FP_KIND_FRESH;
+    search->owner = search->looked_up = 0;
+    search->meaning = 0;
+    search->age = search->asked = search->asked_gone = 0;
+    search->wrapped = search->refreshed = search->own_seen = search->else_seen = search->gathering = search->placed =
+        false;
+    search->claims = search->under_lock = search->looked_up_gone = false;
+}
+
+void fp_search_even_first(struct fp_search *search) {
+    search->parity = EVEN_PORTS;
 }
 
 /* The range's port number `rank`, from 0 on. */
@@ -78,16 +97,18 @@ static uint64_t hint_word(const _Atomic uint64_t *words, unsigned word) {
 /* The ports of one word that this kind may be among. */
 static inline uint64_t candidates(const struct fp_search *search, unsigned kind, unsigned word) {
     const struct fp_segment *segment = search->segment;
-    uint64_t range = search->range->ports.words[word];
+    uint64_t range = search->range->ports.words[word] & search->parity;
     uint64_t taken = hint_word(segment->taken[search->protocol], word);
     switch (kind) {
     case FP_KIND_FRESH:
         return range & ~taken;
     case FP_KIND_LEFT:
         return range & taken & ~hint_word(segment->held[search->protocol], word);
+    case FP_KIND_OWN:
+    case FP_KIND_OWN_OLDEST:
     case FP_KIND_GONE:
+    case FP_KIND_OWN_RECENT:
     case FP_KIND_IDLE:
-    case FP_KIND_RECENT:
         return range & taken;
     default:
         /* No hint, which others may have changed since this search went by: before there is none, each has its turn. */
@@ -109,11 +130,16 @@ static inline uint32_t skip_words(const struct fp_search *search, unsigned kind,
 }
 
 bool fp_search_gone(struct fp_search *search, fp_owner owner) {
-    if (owner != search->asked) {
-        search->asked = owner;
-        search->asked_gone = fp_owner_gone_quick(owner);
+    unsigned slot = (unsigned)owner % FP_ASKED; /* process ids of a crowd follow each other */
+    uint32_t bit = UINT32_C(1) << slot;
+    if (owner == 0)
+        return true;
+    if (!(search->asked & bit) || owner != search->asked_owners[slot]) {
+        search->asked |= bit;
+        search->asked_owners[slot] = owner;
+        search->asked_gone = fp_owner_gone_quick(owner) ? search->asked_gone | bit : search->asked_gone & ~bit;
     }
-    return owner == 0 || search->asked_gone;
+    return search->asked_gone & bit;
 }
 
 /* Whether an entry is nobody's any more; or this process's own, from before: no reservation, and no try under way. */
@@ -135,26 +161,31 @@ static bool gone_for_good(struct fp_search *search, fp_owner owner) {
     return search->looked_up_gone;
 }
 
-/*
- * In searches, by what an entry keeps of the serial; also one that was assigned since this search began. The sequence
- * alone does not tell: in a crowd, each process comes to its own ports first, and the round is over long before all of
- * them had their turn.
- */
-static bool a_moment_ago(const struct fp_search *search, fp_meaning meaning) {
-    enum { RECENT_SHARE = 4, SINCE = 4096 };
-    uint16_t age = (uint16_t)(search->serial + SINCE - (uint32_t)(meaning >> 48));
-    return age < SINCE + search->range->size / RECENT_SHARE;
+/* How many searches ago a port was last known to be in use; 0 where that was since this one began. */
+static uint32_t age_of(const struct fp_search *search, uint64_t patience) {
+    enum { SINCE = 1 << 20 };
+    uint32_t age = search->serial + SINCE - fp_patience_serial(patience);
+    return age > SINCE ? age - SINCE : 0;
 }
 
-/* Whether it is a port of another process, which may have closed it. */
-static bool idle(struct fp_search *search, fp_owner owner, fp_meaning meaning) {
-    return owner != 0 && owner != search->self && fp_state(meaning) != FP_RESERVED &&
-           (fp_state(meaning) != FP_CLAIMED || gone_for_good(search, owner));
+/* Whether it has not been in use for more than a moment: a thread may have closed it, and be about to bind it again. */
+static bool settled(const struct fp_search *search, uint32_t age) {
+    uint32_t moment = search->range->size / MOMENT_SHARE;
+    return age > (moment < LONGEST_MOMENT ? moment : LONGEST_MOMENT);
 }
 
-/* What was found busy is tried as that, and as nothing else before. */
-static bool never_refused(unsigned kind) {
-    return kind == FP_KIND_GONE || kind == FP_KIND_IDLE || kind == FP_KIND_RECENT;
+static bool long_ago(const struct fp_search *search, uint32_t age) {
+    return age >= search->range->size / LONG_SHARE && settled(search, age);
+}
+
+/* Whether an entry is this process's own, and it may have closed the port. */
+static bool own(const struct fp_search *search, fp_owner owner, fp_meaning meaning) {
+    return owner == search->self && fp_state(meaning) != FP_RESERVED && fp_state(meaning) != FP_CLAIMED;
+}
+
+/* The same of another process's. */
+static bool idle(const struct fp_search *search, fp_owner owner, fp_meaning meaning) {
+    return owner != 0 && owner != search->self && fp_state(meaning) != FP_RESERVED && fp_state(meaning) != FP_CLAIMED;
 }
 
 /* Whether the port's number is to be had in the other protocol, where the search wants it in both. */
@@ -167,18 +198,20 @@ static bool twin_left(struct fp_search *search, uint16_t port) {
            left(search, atomic_load_explicit(&entry->owner, memory_order_relaxed), meaning);
 }
 
-/* Whether a candidate is of the kind that is looked for. */
-static bool fits(struct fp_search *search, uint16_t port) {
+/* Whether a candidate is of a kind, which is known where this stands in a loop. */
+static inline __attribute__((always_inline)) bool is_of_kind(struct fp_search *search, unsigned kind, uint16_t port) {
     struct fp_entry *entry = fp_entry_at(search->segment, search->protocol, port);
-    uint32_t refused = fp_patience_serial(atomic_load_explicit(&entry->patience, memory_order_relaxed));
-    if (refused == search->serial || (refused != 0 && never_refused(search->kind)))
+    uint64_t patience = atomic_load_explicit(&entry->patience, memory_order_relaxed);
+    bool refused = patience & FP_REFUSED;
+    if (refused && fp_patience_serial(patience) == search->serial)
         return false;
     fp_owner owner = atomic_load_explicit(&entry->owner, memory_order_relaxed);
     fp_meaning meaning = atomic_load_explicit(&entry->meaning, memory_order_relaxed);
     bool sentinel = fp_is_sentinel(meaning);
     search->owner = owner;
     search->meaning = meaning;
-    switch (search->kind) {
+    search->age = age_of(search, patience);
+    switch (kind) {
     case FP_KIND_PLACE:
         return !sentinel && left(search, owner, meaning) && twin_left(search, port);
     case FP_KIND_FRESH:
@@ -193,17 +226,22 @@ static bool fits(struct fp_search *search, uint16_t port) {
         return false;
     case FP_KIND_LEFT:
         if (sentinel || left(search, owner, meaning))
-            return !sentinel;
-        /* Somebody's who is there: at this glance nobody is to ask again, until the hints are looked over. */
+            return !sentinel && (owner != search->self || settled(search, search->age));
+        /* A living process's: at this glance no search asks again, until the hints are looked over. */
         if (owner != search->self || fp_state(meaning) == FP_CLAIMED)
             fp_hint_set(search->segment->held[search->protocol], port);
         return false;
+    case FP_KIND_OWN:
+        return !sentinel && own(search, owner, meaning) && long_ago(search, search->age);
+    case FP_KIND_OWN_OLDEST:
+        return !sentinel && own(search, owner, meaning) && !refused && settled(search, search->age);
     case FP_KIND_GONE:
-        return !sentinel && left(search, owner, meaning);
+        return !sentinel && owner != search->self && (!refused || (owner != 0 && long_ago(search, search->age))) &&
+               left(search, owner, meaning);
+    case FP_KIND_OWN_RECENT:
+        return !sentinel && own(search, owner, meaning) && !refused;
     case FP_KIND_IDLE:
-        return !sentinel && !a_moment_ago(search, meaning) && idle(search, owner, meaning);
-    case FP_KIND_RECENT:
-        return !sentinel && idle(search, owner, meaning);
+        return !sentinel && idle(search, owner, meaning) && long_ago(search, search->age);
     case FP_KIND_BUSY:
         return !sentinel &&
                ((fp_state(meaning) != FP_RESERVED && (search->claims || fp_state(meaning) != FP_CLAIMED)) ||
@@ -217,8 +255,56 @@ static bool fits(struct fp_search *search, uint16_t port) {
     }
 }
 
-/* The first candidate behind `after`, up to and with `last`, that fits; 0 where none does. Port 0 is in no range. */
-static inline uint32_t scan_kind(struct fp_search *search, unsigned kind, uint32_t after, uint32_t last) {
+static bool fits(struct fp_search *search, uint16_t port) {
+    return is_of_kind(search, search->kind, port);
+}
+
+static bool by_age(unsigned kind) {
+    return kind == FP_KIND_OWN_OLDEST || kind == FP_KIND_OWN_RECENT || kind == FP_KIND_IDLE || kind == FP_KIND_BUSY;
+}
+
+/* Whether a port comes after those that were gathered: younger than the last of them, or of its age and farther round.
+ */
+static bool after_gathered(const struct fp_search *search, uint16_t port) {
+    const struct fp_oldest *oldest = &search->oldest;
+    return oldest->rounds == 0 || search->age < oldest->last_age ||
+           (search->age == oldest->last_age && how_far(search, port) > how_far(search, oldest->last_port));
+}
+
+/* One more port that fits; the youngest gives way where there are too many. */
+static void gather_one(struct fp_search *search, uint16_t port) {
+    struct fp_oldest *oldest = &search->oldest;
+    unsigned at = oldest->count;
+    if (at == FP_OLDEST) {
+        if (oldest->ages[--at] >= search->age)
+            return;
+    } else {
+        oldest->count++;
+    }
+    for (; at > 0 && oldest->ages[at - 1] < search->age; at--) {
+        oldest->ports[at] = oldest->ports[at - 1];
+        oldest->ages[at] = oldest->ages[at - 1];
+    }
+    oldest->ports[at] = port;
+    oldest->ages[at] = search->age;
+}
+
+/* Whether an entry is this process's. Notes what the kinds behind this one ask about. */
+static inline bool seen_own(struct fp_search *search, uint16_t port) {
+    const struct fp_entry *entry = &search->segment->entries[search->protocol][port];
+    fp_owner owner = atomic_load_explicit(&entry->owner, memory_order_relaxed);
+    bool self = owner == search->self;
+    search->own_seen |= self;
+    search->else_seen |= !self && owner != 0;
+    return self;
+}
+
+/*
+ * The first candidate behind `after`, up to and with `last`, that fits; 0 where none does. Port 0 is in no range. Where
+ * `all` are to be gathered, it returns 0.
+ */
+static inline __attribute__((always_inline)) uint32_t scan_kind(struct fp_search *search, unsigned kind, bool all,
+                                                                uint32_t after, uint32_t last) {
     uint32_t word = (after + 1) / 64;
     uint64_t mask = ~UINT64_C(0) << ((after + 1) % 64);
     while (word <= last / 64) {
@@ -229,8 +315,12 @@ static inline uint32_t scan_kind(struct fp_search *search, unsigned kind, uint32
             uint32_t port = word * 64 + (uint32_t)__builtin_ctzll(bits);
             if (port > last)
                 return 0;
-            if (fits(search, (uint16_t)port))
+            if ((kind == FP_KIND_OWN && !seen_own(search, (uint16_t)port)) ||
+                !is_of_kind(search, kind, (uint16_t)port) || (by_age(kind) && !after_gathered(search, (uint16_t)port)))
+                continue;
+            if (!all)
                 return port;
+            gather_one(search, (uint16_t)port);
         }
         word = skip_words(search, kind, word + 1, last / 64);
         mask = ~UINT64_C(0);
@@ -238,21 +328,21 @@ static inline uint32_t scan_kind(struct fp_search *search, unsigned kind, uint32
     return 0;
 }
 
-/* One loop for each kind, with what it looks at known in it: a wide range may be looked through for nothing first. */
+/* A loop of its own where a wide range may be looked through for nothing; the others share one. */
 static uint32_t scan(struct fp_search *search, uint32_t after, uint32_t last) {
     if (after >= last)
         return 0;
     switch (search->kind) {
     case FP_KIND_FRESH:
-        return scan_kind(search, FP_KIND_FRESH, after, last);
+        return scan_kind(search, FP_KIND_FRESH, false, after, last);
     case FP_KIND_LEFT:
-        return scan_kind(search, FP_KIND_LEFT, after, last);
-    case FP_KIND_GONE:
-    case FP_KIND_IDLE:
-    case FP_KIND_RECENT:
-        return scan_kind(search, FP_KIND_IDLE, after, last);
+        return scan_kind(search, FP_KIND_LEFT, false, after, last);
+    case FP_KIND_OWN:
+        return scan_kind(search, FP_KIND_OWN, false, after, last);
+    case FP_KIND_BUSY:
+        return scan_kind(search, FP_KIND_BUSY, search->gathering, after, last);
     default:
-        return scan_kind(search, FP_KIND_BUSY, after, last);
+        return scan_kind(search, search->kind, search->gathering, after, last);
     }
 }
 
@@ -325,20 +415,83 @@ static uint16_t next_of_kind(struct fp_search *search) {
     }
 }
 
-static void begin_kind(struct fp_search *search, unsigned kind) {
-    search->kind = kind;
+static void begin_round(struct fp_search *search) {
     search->at = search->start;
     search->wrapped = false;
 }
 
+/* The oldest ports of the kind at hand that come after those that were gathered before. */
+static void gather(struct fp_search *search) {
+    struct fp_oldest *oldest = &search->oldest;
+    oldest->count = oldest->next = 0;
+    search->gathering = true;
+    begin_round(search);
+    next_of_kind(search);
+    search->gathering = false;
+    begin_round(search);
+    oldest->rounds++;
+    if (oldest->count == FP_OLDEST) {
+        oldest->last_port = oldest->ports[FP_OLDEST - 1];
+        oldest->last_age = oldest->ages[FP_OLDEST - 1];
+    }
+}
+
+static uint16_t next_by_age(struct fp_search *search) {
+    struct fp_oldest *oldest = &search->oldest;
+    for (;;) {
+        while (oldest->next < oldest->count) {
+            uint16_t port = oldest->ports[oldest->next++];
+            if (fits(search, port))
+                return port;
+        }
+        if (oldest->rounds > 0 && oldest->count < FP_OLDEST)
+            return 0;
+        if (oldest->rounds == (search->kind == FP_KIND_BUSY ? MOST_BUSY_ROUNDS : MOST_ROUNDS))
+            return next_of_kind(search);
+        gather(search);
+    }
+}
+
+/* The odd ports' first kinds come behind the even ports', and then the others for all. */
+static unsigned kind_behind(struct fp_search *search) {
+    unsigned next = search->kind + 1;
+    if (next != FP_KIND_GONE)
+        return next;
+    bool odd = search->parity == EVEN_PORTS;
+    search->parity = odd ? ~EVEN_PORTS : ALL_PORTS;
+    return odd ? FP_KIND_FRESH : next;
+}
+
+/* Whether a kind's round would find nothing, by what an earlier one has seen. */
+static bool in_vain(const struct fp_search *search) {
+    switch (search->kind) {
+    case FP_KIND_OWN_OLDEST:
+    case FP_KIND_OWN_RECENT:
+        return !search->own_seen;
+    case FP_KIND_GONE:
+    case FP_KIND_IDLE:
+        return !search->else_seen;
+    default:
+        return false;
+    }
+}
+
+static void begin_next_kind(struct fp_search *search) {
+    do
+        search->kind = kind_behind(search);
+    while (in_vain(search));
+    search->oldest.rounds = search->oldest.count = search->oldest.next = 0;
+    begin_round(search);
+}
+
 uint16_t fp_search_next(struct fp_search *search) {
     while (search->kind < FP_KINDS) {
-        uint16_t port = next_of_kind(search);
+        uint16_t port = by_age(search->kind) ? next_by_age(search) : next_of_kind(search);
         if (port != 0)
             return port;
         if (search->twin && search->kind != FP_KIND_PLACE)
             return 0; /* a port that is fresh for both protocols, or none */
-        begin_kind(search, search->kind + 1);
+        begin_next_kind(search);
     }
     return 0;
 }

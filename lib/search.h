@@ -4,6 +4,9 @@
  *
  * A search goes round the range once for each kind of port, the best kind first, and offers a port at most once as long
  * as the caller says which ones were refused (fp_entry_refused). It is bounded by the range, whatever the hints say.
+ *
+ * Ports that living processes may have closed come by age: the one that has not been in use for longest is the first.
+ * The search of a bind to port 0 looks for the first kinds among the even ports, and then among the odd ones.
  */
 #ifndef FREEPORT_LIB_SEARCH_H
 #define FREEPORT_LIB_SEARCH_H
@@ -14,15 +17,29 @@
 
 enum fp_kind {
     FP_KIND_PLACE,         /* from a sentinel's own place on: the first that no live process has, used before or not */
-    FP_KIND_FRESH,         /* nobody's, as far as known */
-    FP_KIND_LEFT,          /* our own from before, or of somebody who is gone */
-    FP_KIND_GONE,          /* of somebody who was there when one last asked, and is gone now */
-    FP_KIND_IDLE,          /* of a process that is there: it may have closed it */
-    FP_KIND_RECENT,        /* the same, assigned a moment ago: it may be about to bind it by its number */
-    FP_KIND_BUSY,          /* found busy before; it may have come free */
+    FP_KIND_FRESH,         /* no process's, as far as known */
+    FP_KIND_LEFT,          /* this process's own from before, or a dead one's, by the hints */
+    FP_KIND_OWN,           /* this process's own, whatever the hints say, not in use for long */
+    FP_KIND_OWN_OLDEST,    /* the same, not in use for a moment: by age */
+    FP_KIND_GONE,          /* a dead process's that the hints hide */
+    FP_KIND_OWN_RECENT,    /* this process's own: by age */
+    FP_KIND_IDLE,          /* a living process's, not in use for long: it may have closed it. By age */
+    FP_KIND_BUSY,          /* any other that is no sentinel's: by age */
     FP_KIND_SENTINEL_LEFT, /* a sentinel's whose process is gone: its session may come back to it */
     FP_KIND_SENTINEL,      /* a sentinel's: only where nothing else is to be had */
     FP_KINDS
+};
+
+enum { FP_OLDEST = 32, FP_ASKED = 32 };
+
+/* The oldest ports of a kind, the oldest first. */
+struct fp_oldest {
+    uint16_t ports[FP_OLDEST];
+    uint32_t ages[FP_OLDEST];
+    unsigned count, next; /* of these; the next to offer */
+    unsigned rounds;      /* how often they were gathered */
+    uint32_t last_age;    /* of the youngest that was gathered so far, where there were too many */
+    uint16_t last_port;
 };
 
 struct fp_search {
@@ -39,13 +56,20 @@ struct fp_search {
     fp_owner owner; /* what its entry said when it was found fit: it may say something else by now */
     fp_meaning meaning;
     bool wrapped, refreshed;
-    bool placed;    /* it began at a sentinel's own place: the name's sequence stays where it is */
-    fp_owner asked; /* the last owner that was asked for by kill(2), and what came of it */
-    bool asked_gone;
+    bool placed;                /* it began at a sentinel's own place: the name's sequence stays where it is */
+    bool gathering;             /* ports are gathered by age, and none is offered */
+    uint64_t parity;            /* the ports of a word that the kind at hand is looked for among */
+    uint32_t age;               /* of the port last found fit, in searches */
+    bool own_seen, else_seen;   /* an entry of this process, and of any other */
+    uint32_t asked, asked_gone; /* a bit for each slot of asked_owners: whether it is in use, and what came of it */
     bool claims;        /* a claim of a process that is there is worth a try, too, at the last: it may be a stuck one */
     bool under_lock;    /* nothing but memory and kill(2) of signal 0 is asked who is there */
     fp_owner looked_up; /* the last owner that was looked up, and what came of it */
     bool looked_up_gone;
+
+    /* Not initialized: most searches need neither. */
+    struct fp_oldest oldest;
+    fp_owner asked_owners[FP_ASKED]; /* that were asked for by kill(2) */
 };
 
 void fp_search_begin(struct fp_search *search, struct fp_segment *segment, unsigned name, unsigned protocol,
@@ -57,7 +81,10 @@ void fp_search_begin(struct fp_search *search, struct fp_segment *segment, unsig
  */
 void fp_search_place(struct fp_search *search, uint64_t hash);
 
-/* fp_owner_gone_quick(), asked once for entries of one owner that follow each other. */
+/* The even ports before the odd ones. Before the first port is asked for. */
+void fp_search_even_first(struct fp_search *search);
+
+/* fp_owner_gone_quick(), asked once for most owners. */
 bool fp_search_gone(struct fp_search *search, fp_owner owner);
 
 /* The next port worth a try; 0 when the round is over for every kind. */

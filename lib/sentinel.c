@@ -126,6 +126,44 @@ static void pledge(struct fp_attempt *attempt, uint16_t port) {
     fp_unlock(&locked);
 }
 
+/* Whether the session's port is held for sure: by the socket that was bound to it last, which is there still. */
+static bool proved(struct fp_attempt *attempt, uint16_t port) {
+    const struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, port);
+    uint64_t holder = atomic_load_explicit(&entry->holder, memory_order_relaxed);
+    struct fp_holder where = {.pid = (pid_t)(holder >> 32),
+                              .fd = (int)(uint32_t)holder,
+                              .socket = atomic_load_explicit(&entry->socket, memory_order_relaxed)};
+    return fp_holder_proved(&where);
+}
+
+static void note_holder(struct fp_attempt *attempt, uint16_t port, const struct fp_holder *where) {
+    struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, port);
+    atomic_store_explicit(&entry->holder, (uint64_t)where->pid << 32 | (uint32_t)where->fd, memory_order_relaxed);
+    atomic_store_explicit(&entry->socket, where->socket, memory_order_relaxed);
+}
+
+/* Notes where a socket is that was just bound: at its port, another bind of the session's needs to ask no more. */
+static void note_bound(struct fp_attempt *attempt, uint16_t port) {
+    struct fp_holder here;
+    if (fp_holder_here(&here, attempt->bind->fd))
+        note_holder(attempt, port, &here);
+}
+
+/* Whether what an entry means is this session's, for this sentinel. */
+static bool ours(const struct fp_attempt *attempt, fp_meaning meaning) {
+    return fp_is_sentinel(meaning) && fp_requested(meaning) == attempt->bind->sentinel &&
+           fp_label_is(&attempt->fp->segment->sessions[fp_session(meaning)], &attempt->fp->session);
+}
+
+/*
+ * The socket is bound, and the port is another session's: this process was stopped for so long that another bind of its
+ * session took the claim over and ended. The bind fails, and the other session's entry stays as it is.
+ */
+static int lose(struct fp_attempt *attempt) {
+    attempt->lost = true;
+    return -EADDRINUSE;
+}
+
 /* The first bind of a sentinel in its session. -EADDRINUSE: try the next port; -EAGAIN: look at the session again. */
 static int bind_first(struct fp_attempt *attempt, uint16_t port, bool claimed) {
     int error = probe(attempt, port);
@@ -137,7 +175,15 @@ static int bind_first(struct fp_attempt *attempt, uint16_t port, bool claimed) {
     if (error == 0)
         error = fp_attempt_bind_alone(attempt, port);
     if (error == 0) {
+        struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, port);
+        fp_meaning meaning = atomic_load(&entry->meaning);
+        bool stands = meaning == attempt->meaning;
+        if (!stands && !ours(attempt, meaning))
+            return lose(attempt);
+        note_bound(attempt, port);
         fp_attempt_record(attempt, port);
+        if (!stands)
+            atomic_store(&entry->owner, attempt->self);
         pledge(attempt, port);
     } else {
         fp_attempt_give_up(attempt, port, claimed, error);
@@ -173,50 +219,138 @@ static void forget(struct fp_attempt *attempt, uint16_t port, fp_owner owner) {
     fp_unlock(&locked);
 }
 
+/* Whether a foreign socket holds the port, and none of the session's. A socket of the session's that is found is noted.
+ */
 static bool stranger_holds(struct fp_attempt *attempt, uint16_t port, fp_owner owner) {
+    if (proved(attempt, port))
+        return false;
     const struct fp_segment_facts *facts = &attempt->fp->facts;
     pid_t likely = fp_owner_gone(owner) ? 0 : fp_owner_pid(owner);
-    return fp_held_by_stranger(attempt->bind->protocol, port, likely, facts->device, facts->inode);
+    struct fp_holder found;
+    bool held = fp_held_by_stranger(attempt->bind->protocol, port, likely, facts->device, facts->inode, &found);
+    if (found.socket != 0)
+        note_holder(attempt, port, &found);
+    return held;
+}
+
+/* Claims of a session's port. A bind with the program's own flags proves nothing: it stands under a claim. */
+
+/*
+ * A claim of a port that the session has, while it is bound once more. No other session is given the port meanwhile, as
+ * long as this process is there. Another bind of the session's waits, and takes the claim over where that takes too
+ * long.
+ */
+struct claim {
+    uint16_t port;
+    fp_owner was_owner;
+    fp_meaning was, now;
+};
+
+static bool claim_port(struct fp_attempt *attempt, struct claim *claim, uint16_t port, fp_owner owner,
+                       fp_meaning meaning) {
+    struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, port);
+    fp_meaning expected = meaning;
+    fp_owner was = owner;
+    *claim = (struct claim){.port = port,
+                            .was_owner = owner,
+                            .was = meaning,
+                            .now = fp_with_state(fp_with_serial(meaning, attempt->search.serial), FP_CLAIMED) &
+                                   ~FP_BY_NUMBER};
+    /*
+     * The owner first: a claim always names its claimant. Killed before the claim: the port of a dead process, whose
+     * server may be there; the kernel tells. Of two threads of one process, which are one owner, one has the claim.
+     */
+    return atomic_compare_exchange_strong(&entry->owner, &was, attempt->self) &&
+           atomic_compare_exchange_strong(&entry->meaning, &expected, claim->now);
+}
+
+/* Whether the claim stands: no other bind of the session has taken it over. */
+static bool claim_stands(const struct fp_attempt *attempt, const struct claim *claim) {
+    return fp_entry_meaning(attempt->fp->segment, attempt->bind->protocol, claim->port) == claim->now;
+}
+
+/* Gives a claim up: the entry says again what it said, in the same order; another's claim stays. */
+static void drop_claim(struct fp_attempt *attempt, const struct claim *claim, enum fp_state state) {
+    struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, claim->port);
+    fp_owner self = attempt->self;
+    fp_meaning now = claim->now;
+    if (!claim_stands(attempt, claim))
+        return;
+    /* Killed here: a claim of the owner, which the next bind of the session takes over. */
+    atomic_compare_exchange_strong(&entry->owner, &self, claim->was_owner);
+    atomic_compare_exchange_strong(&entry->meaning, &now, fp_with_state(claim->was, state));
 }
 
 /*
- * The session has the port, and nobody who is there holds it by the table: a server that ended, or the other protocol's
- * half. Or somebody may, and the program's flags would let it join whoever it is. Or somebody has claimed it (`stuck`)
- * and takes too long: stopped maybe, before its bind or behind it. It is bound as if it were fresh, since a stranger
- * may have come; where that fails because of one of our own (a worker, a daemon's child, a connection in TIME_WAIT),
- * the program's own flags decide. A port that was only claimed, by one who died at it, is given up where it is busy: it
- * never was the session's.
+ * The socket is bound: the claim came true, be it that another bind of the session has taken it over. `held`: where the
+ * session's socket is, is known, and stays so.
+ */
+static int fulfil_claim(struct fp_attempt *attempt, const struct claim *claim, bool held) {
+    struct fp_segment *segment = attempt->fp->segment;
+    unsigned protocol = attempt->bind->protocol;
+    struct fp_entry *entry = fp_entry_at(segment, protocol, claim->port);
+    fp_meaning meaning = claim->now, bound = fp_with_state(claim->now, FP_BOUND) | FP_HAD;
+    if (!held)
+        note_bound(attempt, claim->port);
+    while (!atomic_compare_exchange_strong(&entry->meaning, &meaning, bound))
+        if (!ours(attempt, meaning))
+            return lose(attempt);
+    if (meaning != claim->now)
+        atomic_store(&entry->owner, attempt->self);
+    fp_entry_describe(segment, protocol, claim->port, attempt->bind->address);
+    return 0;
+}
+
+/*
+ * The session has the port, and no living process of the session's holds it for sure: a server that ended or closed it,
+ * or the other protocol's half. Or its claimant takes too long (`stuck`): it may be stopped, before its bind or behind
+ * it. The port is bound as if it were fresh, since a stranger may have come; where that fails because of one of the
+ * session's own sockets (a worker, a daemon's child, a connection in TIME_WAIT), the program's own flags decide. A port
+ * whose claimant died before it ever had it is given up where it is busy.
  */
 static int bind_again(struct fp_attempt *attempt, uint16_t port, fp_owner owner, fp_meaning meaning, bool stuck) {
-    struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, port);
-    fp_meaning expected = meaning, claim = fp_with_state(fp_with_serial(meaning, attempt->search.serial), FP_CLAIMED);
-    claim &= ~FP_BY_NUMBER;
-    fp_owner was = owner;
-    /*
-     * The owner first: a claim always names who makes it. Killed before the claim: the sentinel's, of one who is gone,
-     * though its server may be there; the kernel tells. Of two threads of one process, which are one owner, the claim
-     * is one's alone. And one who is stuck, and finds the port busy when it goes on, gives up no claim but its own.
-     */
-    if (!atomic_compare_exchange_strong(&entry->owner, &was, attempt->self) ||
-        !atomic_compare_exchange_strong(&entry->meaning, &expected, claim))
+    struct claim claim;
+    if (!claim_port(attempt, &claim, port, owner, meaning))
         return -EAGAIN;
     int error = fp_attempt_bind_alone(attempt, port);
     if (error == -EADDRINUSE) {
-        bool never_had = fp_state(meaning) == FP_CLAIMED && !(meaning & FP_HAD) && !stuck;
+        bool never_had = fp_state(meaning) == FP_CLAIMED && !(meaning & FP_HAD);
+        /* A claimant that is stopped in its session's first bind: another session's socket may be there still. */
+        if (never_had && stuck) {
+            drop_claim(attempt, &claim, FP_CLAIMED);
+            return -EADDRINUSE;
+        }
         if (never_had || stranger_holds(attempt, port, owner)) {
             forget(attempt, port, attempt->self);
             return -EAGAIN;
         }
+        /* Another bind of the session took it over meanwhile, and the port may be another session's by now. */
+        if (!claim_stands(attempt, &claim))
+            return -EAGAIN;
         error = fp_attempt_bind(attempt, port);
     }
-    if (error == 0) {
-        attempt->meaning = claim; /* and not before: the next port that is claimed was never had */
-        fp_attempt_record(attempt, port);
-    } else {
-        atomic_compare_exchange_strong(&entry->meaning, &claim,
-                                       stuck || fp_is_kept(meaning) ? meaning : fp_with_state(meaning, FP_BOUND));
-        atomic_store(&entry->owner, owner);
+    if (error == 0)
+        return fulfil_claim(attempt, &claim, false);
+    drop_claim(attempt, &claim, stuck || fp_is_kept(meaning) ? fp_state(meaning) : FP_BOUND);
+    return error;
+}
+
+/*
+ * A living process of the session has the port. Where its socket is there for sure (`held`), no stranger is, or one
+ * that it let in: the program's own flags decide.
+ */
+static int bind_beside(struct fp_attempt *attempt, uint16_t port, fp_owner owner, fp_meaning meaning, bool held) {
+    struct claim claim;
+    if (!claim_port(attempt, &claim, port, owner, meaning))
+        return -EAGAIN;
+    int error = fp_attempt_bind(attempt, port);
+    if (error == 0)
+        return fulfil_claim(attempt, &claim, held);
+    if (error == -EADDRINUSE && !held && stranger_holds(attempt, port, owner)) {
+        forget(attempt, port, attempt->self);
+        return -EAGAIN;
     }
+    drop_claim(attempt, &claim, FP_BOUND);
     return error;
 }
 
@@ -228,8 +362,8 @@ static bool may_join(const struct fp_bind *bind) {
 }
 
 /*
- * Somebody has claimed the port and takes too long. Maybe they have bound it, with their reuse flags off still: who has
- * flags to join them gives them all the time that there is.
+ * The claimant takes too long. It may have bound the port, with its reuse flags off still: a bind whose flags may join
+ * it tries for as long as there is time.
  */
 static int bind_beside_stuck(struct fp_attempt *attempt, uint16_t port, fp_owner owner, fp_meaning meaning) {
     int error = bind_again(attempt, port, owner, meaning, true);
@@ -245,20 +379,14 @@ static int bind_session(struct fp_attempt *attempt, uint16_t port) {
     fp_meaning meaning = fp_entry_meaning(segment, protocol, port);
     if (!fp_is_sentinel(meaning) || fp_requested(meaning) != attempt->bind->sentinel)
         return -EAGAIN;
+    if (fp_state(meaning) == FP_BOUND && proved(attempt, port))
+        return bind_beside(attempt, port, owner, meaning, true);
     bool gone = fp_owner_gone(owner);
     if (fp_state(meaning) == FP_CLAIMED && !gone)
         return settled(attempt, port, owner, meaning) ? -EAGAIN : bind_beside_stuck(attempt, port, owner, meaning);
-    if (gone || fp_is_kept(meaning) || (fp_state(meaning) == FP_BOUND && may_join(attempt->bind)))
+    if (gone || fp_is_kept(meaning) || may_join(attempt->bind))
         return bind_again(attempt, port, owner, meaning, false);
-    int error = fp_attempt_bind(attempt, port);
-    if (error == -EADDRINUSE && stranger_holds(attempt, port, owner)) {
-        forget(attempt, port, owner);
-        return -EAGAIN;
-    }
-    if (error == 0 && meaning & FP_BY_NUMBER)
-        atomic_compare_exchange_strong(&fp_entry_at(segment, protocol, port)->meaning, &meaning,
-                                       meaning & ~FP_BY_NUMBER);
-    return error;
+    return bind_beside(attempt, port, owner, meaning, false);
 }
 
 /*
@@ -295,7 +423,7 @@ static int bind_until_settled(const struct fp_bind *bind, uint16_t *port, bool *
         if (error != 0)
             return error;
         error = session ? bind_session(&attempt, *port) : bind_first(&attempt, *port, claimed);
-        *conflict = session && error == -EADDRINUSE;
+        *conflict = (session || attempt.lost) && error == -EADDRINUSE;
         if (*conflict || (error != -EADDRINUSE && error != -EAGAIN))
             return error;
         if (session && ++joins == MOST_JOINS)

@@ -367,6 +367,12 @@ bool fp_entry_meets(const struct fp_entry *entry, const struct sockaddr *address
     return atomic_load_explicit(&entry->family, memory_order_relaxed) == family && (same || any);
 }
 
+/* In use from now on, and not refused since. */
+static void note_use(struct fp_segment *segment, struct fp_entry *entry) {
+    uint64_t now = atomic_load_explicit(&segment->header.search, memory_order_relaxed);
+    atomic_store_explicit(&entry->patience, now << 32, memory_order_relaxed);
+}
+
 void fp_entry_move(struct fp_segment *segment, unsigned protocol, uint16_t port, const struct sockaddr *address) {
     struct fp_entry *entry = fp_entry_at(segment, protocol, port);
     uint64_t words[2];
@@ -374,10 +380,10 @@ void fp_entry_move(struct fp_segment *segment, unsigned protocol, uint16_t port,
     atomic_store_explicit(&entry->family, family, memory_order_relaxed);
     atomic_store_explicit(&entry->address[0], words[0], memory_order_relaxed);
     atomic_store_explicit(&entry->address[1], words[1], memory_order_relaxed);
+    note_use(segment, entry);
 }
 
-void fp_entry_record(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_meaning meaning,
-                     const struct sockaddr *address) {
+void fp_entry_describe(struct fp_segment *segment, unsigned protocol, uint16_t port, const struct sockaddr *address) {
     struct fp_entry *entry = fp_entry_at(segment, protocol, port);
     uint64_t words[2];
     uint32_t family = address_words(address, words);
@@ -387,8 +393,13 @@ void fp_entry_record(struct fp_segment *segment, unsigned protocol, uint16_t por
     atomic_store_explicit(&entry->family, family, memory_order_relaxed);
     atomic_store_explicit(&entry->address[0], words[0], memory_order_relaxed);
     atomic_store_explicit(&entry->address[1], words[1], memory_order_relaxed);
-    atomic_store_explicit(&entry->patience, 0, memory_order_relaxed);
-    atomic_store(&entry->meaning, meaning);
+    note_use(segment, entry);
+}
+
+void fp_entry_record(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_meaning meaning,
+                     const struct sockaddr *address) {
+    fp_entry_describe(segment, protocol, port, address);
+    atomic_store(&fp_entry_at(segment, protocol, port)->meaning, meaning);
     mark(segment, protocol, port, meaning);
 }
 
@@ -419,7 +430,7 @@ bool fp_patience_over(uint64_t patience, uint32_t turn) {
 }
 
 uint64_t fp_patience_more(uint64_t patience, uint32_t turn, uint32_t serial) {
-    unsigned exponent = (unsigned)(patience & 0xff);
+    unsigned exponent = (unsigned)(patience & (FP_REFUSED - 1));
     if (exponent < FIRST_PATIENCE)
         exponent = FIRST_PATIENCE;
     if (exponent > LONGEST_PATIENCE)
@@ -427,7 +438,7 @@ uint64_t fp_patience_more(uint64_t patience, uint32_t turn, uint32_t serial) {
     uint64_t due = (turn + (1u << exponent)) & 0xffffff;
     if (exponent < LONGEST_PATIENCE)
         exponent++;
-    return exponent | (due << 8) | ((uint64_t)serial << 32);
+    return exponent | (patience & FP_REFUSED) | (due << 8) | ((uint64_t)serial << 32);
 }
 
 void fp_entry_refused(struct fp_segment *segment, unsigned protocol, uint16_t port, uint32_t serial,
@@ -435,7 +446,8 @@ void fp_entry_refused(struct fp_segment *segment, unsigned protocol, uint16_t po
     struct fp_entry *entry = fp_entry_at(segment, protocol, port);
     uint32_t turn = atomic_load_explicit(&segment->header.turn, memory_order_relaxed);
     uint64_t patience = atomic_load_explicit(&entry->patience, memory_order_relaxed);
-    atomic_store_explicit(&entry->patience, fp_patience_more(patience, turn, serial), memory_order_relaxed);
+    atomic_store_explicit(&entry->patience, fp_patience_more(patience, turn, serial) | FP_REFUSED,
+                          memory_order_relaxed);
     fp_hint_set(segment->taken[protocol], port);
     fp_hint_set(segment->held[protocol], port);
     if (claimant)

@@ -72,9 +72,10 @@ static inline bool fp_is_sentinel(fp_meaning meaning) {
            (state == FP_CLAIMED || state == FP_BOUND || state == FP_PLEDGED || state == FP_EXPORTED);
 }
 
-/* Whether it is more than a try. */
+/* Whether it is more than a try: a bound port stays one while another bind of it is under way. */
 static inline bool fp_is_assignment(fp_meaning meaning) {
-    return fp_state(meaning) >= FP_BOUND && fp_state(meaning) <= FP_EXPORTED;
+    enum fp_state state = fp_state(meaning);
+    return (state >= FP_BOUND && state <= FP_EXPORTED) || (state == FP_CLAIMED && (meaning & FP_HAD));
 }
 
 /* Whether a sentinel's port was kept, and never bound by anybody who is known. */
@@ -165,6 +166,9 @@ void fp_entry_take(struct fp_segment *segment, unsigned protocol, uint16_t port,
 void fp_entry_record(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_meaning meaning,
                      const struct sockaddr *address);
 
+/* What a claim that came true says besides: when it was, and where. As fp_entry_record(), which says what it means. */
+void fp_entry_describe(struct fp_segment *segment, unsigned protocol, uint16_t port, const struct sockaddr *address);
+
 /* Its holder has bound it on another address since. */
 void fp_entry_move(struct fp_segment *segment, unsigned protocol, uint16_t port, const struct sockaddr *address);
 
@@ -183,7 +187,12 @@ void fp_entry_refused(struct fp_segment *segment, unsigned protocol, uint16_t po
 /* Gives an entry up, if it is still `owner`'s, and leaves `meaning` behind. */
 void fp_entry_leave(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_owner owner, fp_meaning meaning);
 
-/* Patience: exponent (8 bits), the turn from which on it is worth a try (24), the search that failed last (32). */
+/*
+ * Patience: exponent (7 bits), FP_REFUSED, the turn from which on it is worth a try (24), and the search at which the
+ * port was last known to be in use (32): when it was assigned, or refused since.
+ */
+#define FP_REFUSED UINT64_C(0x80) /* it was refused since it was last assigned */
+
 static inline uint32_t fp_patience_serial(uint64_t patience) {
     return (uint32_t)(patience >> 32);
 }

@@ -19,8 +19,8 @@ next() {
     range=$(own_range)
     configure FREEPORT_TCP="$range"
     run -0 fpsock tcp4 bind 127.0.0.1 0 name tcp4 bind 0.0.0.0 0 name tcp6 bind ::1 0 name tcp6 bind :: 0 name
-    got ok "127.0.0.1 $(range_port "$range" 0)" ok "0.0.0.0 $(range_port "$range" 1)" \
-        ok "::1 $(range_port "$range" 2)" ok ":: $(range_port "$range" 3)"
+    got ok "127.0.0.1 $(even_port "$range" 0)" ok "0.0.0.0 $(even_port "$range" 1)" \
+        ok "::1 $(even_port "$range" 2)" ok ":: $(even_port "$range" 3)"
 }
 
 @test "MPTCP is TCP" {
@@ -36,7 +36,7 @@ next() {
     udp=$(own_range)
     configure FREEPORT_TCP="$tcp" FREEPORT_UDP="$udp"
     run -0 fpsock udp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 0 name udp6 bind :: 0 name
-    got ok "127.0.0.1 ${udp%-*}" ok "127.0.0.1 ${tcp%-*}" ok ":: $(range_port "$udp" 1)"
+    got ok "127.0.0.1 ${udp%-*}" ok "127.0.0.1 ${tcp%-*}" ok ":: $(even_port "$udp" 1)"
 }
 
 @test "a range of several pieces is gone through in order" {
@@ -52,8 +52,8 @@ next() {
     configure FREEPORT_TCP="$range"
     run -0 fpsock tcp4 bindunspec 0.0.0.0 0 name tcp6 bindlen ::1 0 24 name tcp6 bindlen ::1 0 128 name \
         tcp4 bindlen 127.0.0.1 0 28 name tcp4 bindlen 127.0.0.1 0 128 name
-    got ok "0.0.0.0 $(range_port "$range" 0)" ok "::1 $(range_port "$range" 1)" ok "::1 $(range_port "$range" 2)" \
-        ok "127.0.0.1 $(range_port "$range" 3)" ok "127.0.0.1 $(range_port "$range" 4)"
+    got ok "0.0.0.0 $(even_port "$range" 0)" ok "::1 $(even_port "$range" 1)" ok "::1 $(even_port "$range" 2)" \
+        ok "127.0.0.1 $(even_port "$range" 3)" ok "127.0.0.1 $(even_port "$range" 4)"
 }
 
 @test "a bind through syscall(2) is one like any other" {
@@ -83,13 +83,30 @@ next() {
 @test "all processes go on where the last one was" {
     range=$(own_range)
     configure FREEPORT_TCP="$range"
-    for turn in 0 1 2; do assert_equal "$(next)" "$(range_port "$range" "$turn")"; done
+    for turn in 0 1 2; do assert_equal "$(next)" "$(even_port "$range" "$turn")"; done
+}
+
+@test "the even ports come first, one after the other, and the odd ones when those are used up" {
+    range=$(own_range 4)
+    configure FREEPORT_TCP="$range"
+    mapfile -t ports < <(seq "${range%-*}" "${range#*-}")
+    run -0 fpsock tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 0 name use 1 close \
+        tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 0 name
+    got ok "127.0.0.1 ${ports[0]}" ok "127.0.0.1 ${ports[2]}" ok "127.0.0.1 ${ports[3]}" ok \
+        ok "127.0.0.1 ${ports[1]}" ok "127.0.0.1 ${ports[2]}"
+}
+
+@test "the number behind a port from bind 0 is left to who takes it by itself" {
+    range=$(own_range)
+    configure FREEPORT_UDP="$range"
+    run -0 fpsock udp4 bind 127.0.0.1 0 name udp4 bind 127.0.0.1 0 name udp4 bind 127.0.0.1 "$(range_port "$range" 1)"
+    got ok "127.0.0.1 ${range%-*}" ok "127.0.0.1 $(range_port "$range" 2)" ok
 }
 
 @test "round the range, whether a port was closed or its process has ended" {
-    range=$(own_range 3)
-    configure FREEPORT_TCP="$range"
-    mapfile -t ports < <(seq "${range%-*}" "${range#*-}")
+    range=$(own_range 6)
+    mapfile -t ports < <(seq "${range%-*}" 2 "${range#*-}")
+    configure FREEPORT_TCP="${ports[0]},${ports[1]},${ports[2]}"
     run -0 fpsock tcp4 bind 127.0.0.1 0 name close tcp4 bind 127.0.0.1 0 name close
     got ok "127.0.0.1 ${ports[0]}" ok ok "127.0.0.1 ${ports[1]}" ok
     assert_equal "$(next)" "${ports[2]}"
@@ -98,9 +115,9 @@ next() {
 }
 
 @test "a port that another process was given and has closed comes last" {
-    range=$(own_range 3)
-    configure FREEPORT_TCP="$range"
-    mapfile -t ports < <(seq "${range%-*}" "${range#*-}")
+    range=$(own_range 6)
+    mapfile -t ports < <(seq "${range%-*}" 2 "${range#*-}")
+    configure FREEPORT_TCP="${ports[0]},${ports[1]},${ports[2]}"
     # While the first process is there, another goes round the range more than once.
     run -0 fpsock tcp4 bind 127.0.0.1 0 name close \
         sh "for turn in 1 2 3 4; do '$FPSOCK' tcp4 bind 127.0.0.1 0 name; done" \
@@ -118,13 +135,13 @@ next() {
 
 @test "one name is one sequence, two names are two" {
     range=$(own_range)
-    upper=$(range_port "$range" 50)-${range#*-}
+    upper=$(even_port "$range" 25)-${range#*-}
     # Where one process leaves off at 50, another of the same name goes on; one of another name begins at its beginning.
-    assert_equal "$(FREEPORT_TCP=$upper FREEPORT_NAME=one next)" "$(range_port "$range" 50)"
-    assert_equal "$(FREEPORT_TCP=$range FREEPORT_NAME=one next)" "$(range_port "$range" 51)"
-    assert_equal "$(FREEPORT_TCP=$range FREEPORT_NAME=two next)" "$(range_port "$range" 0)"
-    assert_equal "$(FREEPORT_TCP=$range FREEPORT_NAME=one next)" "$(range_port "$range" 52)"
-    assert_equal "$(FREEPORT_TCP=$range FREEPORT_NAME=two next)" "$(range_port "$range" 1)"
+    assert_equal "$(FREEPORT_TCP=$upper FREEPORT_NAME=one next)" "$(even_port "$range" 25)"
+    assert_equal "$(FREEPORT_TCP=$range FREEPORT_NAME=one next)" "$(even_port "$range" 26)"
+    assert_equal "$(FREEPORT_TCP=$range FREEPORT_NAME=two next)" "$(even_port "$range" 0)"
+    assert_equal "$(FREEPORT_TCP=$range FREEPORT_NAME=one next)" "$(even_port "$range" 27)"
+    assert_equal "$(FREEPORT_TCP=$range FREEPORT_NAME=two next)" "$(even_port "$range" 1)"
 }
 
 @test "two names never have one port at once" {
@@ -166,7 +183,7 @@ sys.exit(subprocess.run(sys.argv[1:]).returncode)' \
     fpsock threads 32 tcp4 bind 127.0.0.1 0 name listen >"$BATS_TEST_TMPDIR/out"
     assert_equal "$(grep -cx ok "$BATS_TEST_TMPDIR/out")" 64
     assert_equal "$(grep -v ok "$BATS_TEST_TMPDIR/out" | sort)" \
-        "$(seq -f '127.0.0.1 %.0f' "${range%-*}" "$(range_port "$range" 31)")"
+        "$(seq -f '127.0.0.1 %.0f' "${range%-*}" 2 "$(even_port "$range" 31)")"
 }
 
 @test "processes that bind at once get a port each, also with both reuse flags" {
@@ -175,7 +192,7 @@ sys.exit(subprocess.run(sys.argv[1:]).returncode)' \
     fpsock processes 32 tcp4 reuseaddr reuseport bind 127.0.0.1 0 name listen >"$BATS_TEST_TMPDIR/out"
     assert_equal "$(grep -cx ok "$BATS_TEST_TMPDIR/out")" 64
     assert_equal "$(grep -v ok "$BATS_TEST_TMPDIR/out" | sort)" \
-        "$(seq -f '127.0.0.1 %.0f' "${range%-*}" "$(range_port "$range" 31)")"
+        "$(seq -f '127.0.0.1 %.0f' "${range%-*}" 2 "$(even_port "$range" 31)")"
 }
 
 # --- Free means free -------------------------------------------------------------------------------------------------
@@ -184,8 +201,8 @@ sys.exit(subprocess.run(sys.argv[1:]).returncode)' \
     range=$(own_range)
     configure FREEPORT_TCP="$range" FREEPORT_UDP="$range"
     stranger tcp tcp4 bind 127.0.0.1 "${range%-*}" listen
-    assert_equal "$(next tcp4)" "$(range_port "$range" 1)"
-    assert_equal "$(next udp4)" "$(range_port "$range" 0)"
+    assert_equal "$(next tcp4)" "$(even_port "$range" 1)"
+    assert_equal "$(next udp4)" "$(even_port "$range" 0)"
 }
 
 # The kernel, asked for the range's first port with those flags, says yes: without the care that is taken, the tests below
@@ -202,8 +219,8 @@ kernel_would_share() {
     stranger udp udp4 reuseport bind 127.0.0.1 "${range%-*}"
     kernel_would_share tcp4 reuseport
     kernel_would_share udp4 reuseport
-    assert_equal "$(next tcp4 reuseport)" "$(range_port "$range" 1)"
-    assert_equal "$(next udp4 reuseport)" "$(range_port "$range" 1)"
+    assert_equal "$(next tcp4 reuseport)" "$(even_port "$range" 1)"
+    assert_equal "$(next udp4 reuseport)" "$(even_port "$range" 1)"
 }
 
 @test "a stranger that is bound and does not listen yet is no less there" {
@@ -211,7 +228,7 @@ kernel_would_share() {
     configure FREEPORT_TCP="$range"
     stranger tcp tcp4 reuseaddr bind 127.0.0.1 "${range%-*}"
     kernel_would_share tcp4 reuseaddr
-    assert_equal "$(next tcp4 reuseaddr)" "$(range_port "$range" 1)"
+    assert_equal "$(next tcp4 reuseaddr)" "$(even_port "$range" 1)"
 }
 
 @test "a stranger's datagrams are not stolen with SO_REUSEADDR" {
@@ -219,14 +236,14 @@ kernel_would_share() {
     configure FREEPORT_UDP="$range"
     stranger udp udp4 reuseaddr bind 127.0.0.1 "${range%-*}"
     kernel_would_share udp4 reuseaddr
-    assert_equal "$(next udp4 reuseaddr)" "$(range_port "$range" 1)"
+    assert_equal "$(next udp4 reuseaddr)" "$(even_port "$range" 1)"
 }
 
 @test "two sockets with SO_REUSEADDR both listen" {
     range=$(own_range)
     configure FREEPORT_TCP="$range"
     run -0 fpsock tcp4 reuseaddr bind 127.0.0.1 0 tcp4 reuseaddr bind 127.0.0.1 0 listen name use 0 listen name
-    got ok ok ok "127.0.0.1 $(range_port "$range" 1)" ok "127.0.0.1 ${range%-*}"
+    got ok ok ok "127.0.0.1 $(even_port "$range" 1)" ok "127.0.0.1 ${range%-*}"
 }
 
 @test "a socket that is bound already is the kernel's to refuse, also where the range is used up" {
@@ -251,8 +268,8 @@ kernel_would_share() {
     words=() expected=()
     for n in 0 1 2 3; do
         words+=(tcp4 bind 127.0.0.1 0 name udp4 bind 127.0.0.1 0 name udp6 bind ::1 0 name mptcp4 bind 127.0.0.1 0 name)
-        expected+=(ok "127.0.0.1 $(range_port "$tcp" $((2 * n)))" ok "127.0.0.1 $(range_port "$udp" $((2 * n)))"
-            ok "::1 $(range_port "$udp" $((2 * n + 1)))" ok "127.0.0.1 $(range_port "$tcp" $((2 * n + 1)))")
+        expected+=(ok "127.0.0.1 $(even_port "$tcp" $((2 * n)))" ok "127.0.0.1 $(even_port "$udp" $((2 * n)))"
+            ok "::1 $(even_port "$udp" $((2 * n + 1)))" ok "127.0.0.1 $(even_port "$tcp" $((2 * n + 1)))")
     done
     run -0 fpsock "${words[@]}"
     got "${expected[@]}"
@@ -347,8 +364,8 @@ kernel_would_share() {
     configure FREEPORT_TCP="$range"
     run -0 fpsock tcp4 bind 127.0.0.1 0 name fork tcp4 bind 127.0.0.1 0 name join vfork tcp4 bind 127.0.0.1 0 name join \
         tcp4 bind 127.0.0.1 0 name
-    got ok "127.0.0.1 $(range_port "$range" 0)" ok "127.0.0.1 $(range_port "$range" 1)" \
-        ok "127.0.0.1 $(range_port "$range" 2)" ok "127.0.0.1 $(range_port "$range" 3)"
+    got ok "127.0.0.1 $(even_port "$range" 0)" ok "127.0.0.1 $(even_port "$range" 1)" \
+        ok "127.0.0.1 $(even_port "$range" 2)" ok "127.0.0.1 $(even_port "$range" 3)"
 }
 
 @test "a program that has changed its root and its user binds as before" {
@@ -358,8 +375,8 @@ kernel_would_share() {
     mkdir "$BATS_TEST_TMPDIR/root"
     run -0 fpsock chroot "$BATS_TEST_TMPDIR/root" user 65534 tcp4 reuseaddr bind 127.0.0.1 0 name tcp4 bind 0.0.0.0 8080 \
         listen name udp4 bind 0.0.0.0 8080 fork tcp4 bind 127.0.0.1 0 name join
-    got ok "127.0.0.1 $(range_port "$range" 0)" ok ok "0.0.0.0 8080" ok ok "127.0.0.1 $(range_port "$range" 2)"
-    assert_equal "$(next)" "$(range_port "$range" 3)"
+    got ok "127.0.0.1 $(even_port "$range" 0)" ok ok "0.0.0.0 8080" ok ok "127.0.0.1 $(even_port "$range" 1)"
+    assert_equal "$(next)" "$(even_port "$range" 2)"
 }
 
 @test "a program without a descriptor to spare binds to port 0, and the shim keeps none" {

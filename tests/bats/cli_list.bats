@@ -106,7 +106,7 @@ udp ::"
     for option in -a --all; do
         run -0 freeport list "$option" -rn -o PORT,PID,STATE
         assert_line --index 0 "${range%-*} $gone free"
-        assert_line --index 1 "$(range_port "$range" 1) $BACKGROUND_PID free"
+        assert_line --index 1 "$(even_port "$range" 1) $BACKGROUND_PID free"
     done
     background stranger /usr/bin/python3 -uc "$LISTEN" "${range%-*}"
     wait_lines "$BATS_TEST_TMPDIR/stranger.log" 1

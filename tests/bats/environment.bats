@@ -163,7 +163,7 @@ malformed() {
 @test "the environment is read once: what a program sets later is for its children" {
     run -0 fpsock tcp4 bind 127.0.0.1 0 name sh "FREEPORT_NAME='a b' '$FPSOCK' tcp4 bind 127.0.0.1 0 2>&1 |
         cut -d: -f1,2" tcp4 bind 127.0.0.1 0 name
-    got ok "127.0.0.1 $first" "freeport: FREEPORT_NAME=a b" EINVAL ok "127.0.0.1 $(range_port "$range" 1)"
+    got ok "127.0.0.1 $first" "freeport: FREEPORT_NAME=a b" EINVAL ok "127.0.0.1 $(even_port "$range" 1)"
 }
 
 @test "variables of ours are found behind any number of others that begin alike" {
@@ -179,7 +179,7 @@ malformed() {
 @test "a library whose constructor binds before the shim's has run gets a port of the range, and the program the next" {
     shim_and="$(preload):$FREEPORT_PROGRAMS/libfpearly.so"
     run -0 --separate-stderr env LD_PRELOAD="$shim_and" ASAN_OPTIONS=detect_leaks=0 "$FPSOCK" tcp4 bind 127.0.0.1 0 name
-    got "early $first" ok "127.0.0.1 $(range_port "$range" 1)"
+    got "early $first" ok "127.0.0.1 $(even_port "$range" 1)"
 }
 
 # --- Programs with another user's rights -----------------------------------------------------------------------------

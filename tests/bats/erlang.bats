@@ -59,12 +59,12 @@ sequence_over() {
         serve "$name" "$backend" tcp:0 udp:0 tcp:0 udp:0 tcp:0 udp:0
         wait_lines "$BATS_TEST_TMPDIR/$name.log" 6
 
-        assert_equal "$(seen "$name" tcp)" "$(range_ports "$tcp" "$tcp_next" 3)"
+        assert_equal "$(seen "$name" tcp)" "$(even_ports "$tcp" "$tcp_next" 3)"
         assert_equal "$(reported_ports "$(report_of "$name")" tcp 0)" "$(seen "$name" tcp)"
         tcp_next=$((tcp_next + 3))
 
         read -ra reported <<<"$(reported_ports "$(report_of "$name")" udp 0)"
-        assert_equal "${reported[*]}" "$(range_ports "$udp" "$udp_next" ${#reported[@]})"
+        assert_equal "${reported[*]}" "$(even_ports "$udp" "$udp_next" ${#reported[@]})"
         assert_equal "$(seen "$name" udp)" "${reported[*]: -3}"
         udp_next=$((udp_next + ${#reported[@]}))
 

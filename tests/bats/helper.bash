@@ -152,8 +152,14 @@ free_ranges() {
 # range_port RANGE N: the range's port number N, from 0.
 range_port() { echo $((${1%-*} + $2)); }
 
+# even_port RANGE N: the port that bind to port 0 number N gets, from 0, as long as the range has even ones.
+even_port() { echo $((${1%-*} + ${1%-*} % 2 + 2 * $2)); }
+
 # range_ports RANGE N COUNT: the COUNT ports from number N on, in one line.
 range_ports() { seq -s ' ' "$(range_port "$1" "$2")" "$(range_port "$1" $(($2 + $3 - 1)))"; }
+
+# even_ports RANGE N COUNT: the same of those that bind to port 0 gets.
+even_ports() { seq -s ' ' "$(even_port "$1" "$2")" 2 "$(even_port "$1" $(($2 + $3 - 1)))"; }
 
 assert_in_range() {
     local port=$1 range=$2

@@ -51,7 +51,7 @@ serve() {
     range=$(own_range)
     configure FREEPORT_TCP="$range"
     for turn in 0 1 2; do
-        port=$(range_port "$range" "$turn")
+        port=$(even_port "$range" "$turn")
         shim_background "zero$turn" /usr/bin/python3 -u -m http.server 0 --directory "$BATS_TEST_TMPDIR"
         wait_report "$(report_of "zero$turn")" 1
         assert_report "$(report_of "zero$turn")" "tcp 0 $port 0.0.0.0 $BACKGROUND_PID default"

@@ -77,7 +77,7 @@ serve() {
         wait_lines "$BATS_TEST_TMPDIR/$name.log" 6
         seen=()
         for ((i = 0; i < 3; i++, turn++)); do
-            seen+=("tcp $(range_port "$tcp" "$turn")" "udp $(range_port "$udp" "$turn")")
+            seen+=("tcp $(even_port "$tcp" "$turn")" "udp $(even_port "$udp" "$turn")")
         done
 
         assert_equal "$(<"$BATS_TEST_TMPDIR/$name.log")" "$(printf '%s\n' "${seen[@]}")"

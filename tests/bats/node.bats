@@ -31,7 +31,7 @@ JAVASCRIPT
     configure FREEPORT_TCP="$range"
     turn=0
     for name in first second; do
-        ports=$(range_ports "$range" "$turn" 3)
+        ports=$(even_ports "$range" "$turn" 3)
         turn=$((turn + 3))
         serve "$name" 0 0 0
         wait_lines "$BATS_TEST_TMPDIR/$name.log" 3

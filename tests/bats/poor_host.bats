@@ -22,7 +22,7 @@ fpsock() { shim "$FPSOCK" "$@"; }
 
 got() { assert_output "$(printf '%s\n' "$@")"; }
 
-port() { range_port "$range" "$1"; }
+port() { even_port "$range" "$1"; }
 
 # in_world OPTION... SHELL -- WORD...: with namespaces of its own (unshare's options), as the shell command furnishes them.
 in_world() {
@@ -69,7 +69,7 @@ DEED=(tcp4 bind 127.0.0.1 0 name tcp6 reuseaddr bind ::1 8080 name listen tcp4 b
 
 done_well() {
     got ok "127.0.0.1 $(port "${1:-0}")" ok "::1 8080" ok ok "127.0.0.1 8080" ok \
-        ok "127.0.0.1 $(port $((${1:-0} + 3)))" EADDRINUSE
+        ok "127.0.0.1 $(port $((${1:-0} + 2)))" EADDRINUSE
     assert_equal "$stderr" ""
 }
 
@@ -343,17 +343,18 @@ OWN_PIDS=(--pid --fork --kill-child)
         worlds+=("$BACKGROUND_PID")
         is_there "$n"
         run -0 cat "$BATS_TEST_TMPDIR/$n.log"
-        got ok "127.0.0.1 $(port $((2 * n - 2)))" ok "127.0.0.1 $(port $((2 * n - 1)))" "pid 1" stay
+        got ok "127.0.0.1 $(range_port "$range" $((2 * n - 2)))" ok \
+            "127.0.0.1 $(range_port "$range" $((2 * n - 1)))" "pid 1" stay
     done
     # All three are there, in one table, for one who sees their ids and for one who does not.
     FREEPORT_SESSION=2 run -0 fpsock tcp4 bind 127.0.0.1 8080 tcp4 bind 127.0.0.2 8080 name tcp4 bind 127.0.0.1 0 name
-    got EADDRINUSE ok "127.0.0.2 $(port 3)" ok "127.0.0.1 $(port 6)"
+    got EADDRINUSE ok "127.0.0.2 $(range_port "$range" 3)" ok "127.0.0.1 $(range_port "$range" 6)"
     kill -KILL "${worlds[@]}" # unshare ignores SIGTERM, and so does the first process of a namespace
 }
 
 @test "pid namespaces that come and go in one small range: none of their ports is lost" {
     ((UID == 0)) || OWN_PIDS+=(--user)
-    configure FREEPORT_TCP="$first-$(port 3)"
+    configure FREEPORT_TCP="$first-$(range_port "$range" 3)"
     for n in 1 2 3 4 5 6 7; do
         FREEPORT_SESSION=$n run -0 --separate-stderr in_world "${OWN_PIDS[@]}" 'mount -t proc proc /proc' -- \
             tcp4 bind 127.0.0.1 0 tcp4 bind 127.0.0.1 8080
@@ -380,12 +381,12 @@ OWN_PIDS=(--pid --fork --kill-child)
     wait_lines "$BATS_TEST_TMPDIR/here.log" 4
     # A session's port is its port in both; and there, nobody has bound it.
     run -0 --separate-stderr in_world --net "$elsewhere" -- tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 8080 name
-    got ok "127.0.0.1 $(port 2)" ok "127.0.0.1 $(port 1)"
+    got ok "127.0.0.1 $(range_port "$range" 2)" ok "127.0.0.1 $(range_port "$range" 1)"
     assert_equal "$stderr" ""
     # A range that is used up here is not used up there.
-    configure FREEPORT_TCP="$first-$(port 1)" FREEPORT_SESSION=two
+    configure FREEPORT_TCP="$first-$(range_port "$range" 1)" FREEPORT_SESSION=two
     run -0 --separate-stderr in_world --net "$elsewhere" -- tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 0 name
-    got ok "127.0.0.1 $first" ok "127.0.0.1 $(port 1)"
+    got ok "127.0.0.1 $first" ok "127.0.0.1 $(range_port "$range" 1)"
     # And here, nothing is given away that is held.
     FREEPORT_LOG=quiet run -0 fpsock tcp4 bind 127.0.0.1 0
     got EADDRINUSE

@@ -8,8 +8,9 @@ setup() {
     freeport_setup
     range=$(own_range)
     first=${range%-*}
-    second=$(range_port "$range" 1)
-    third=$(range_port "$range" 2)
+    second=$(even_port "$range" 1)
+    third=$(even_port "$range" 2)
+    next=$(range_port "$range" 1) # a sentinel's, behind the first
     report=$(report_of all)
     configure FREEPORT_TCP="$range" FREEPORT_UDP="$range" FREEPORT_SENTINELS=8080 FREEPORT_SESSION=one
 }
@@ -57,8 +58,8 @@ milliseconds() { echo $((${EPOCHREALTIME//[.,]/} / 1000)); }
     run -0 fpsock tcp4 bind 127.0.0.1 0 sh 'echo $PPID' tcp6 bind ::1 8080 udp4 bind 0.0.0.0 8080 udp6 bind :: 0
     pid=${lines[1]}
     assert_equal "$(cat "$report")" "tcp 0 $first 127.0.0.1 $pid suite
-tcp 8080 $second ::1 $pid suite
-udp 8080 $second 0.0.0.0 $pid suite
+tcp 8080 $next ::1 $pid suite
+udp 8080 $next 0.0.0.0 $pid suite
 udp 0 $first :: $pid suite"
 }
 
@@ -71,7 +72,7 @@ udp 0 $first :: $pid suite"
     assert_equal "$(jq -cS . "$report")" \
         "{\"address\":\"127.0.0.1\",\"name\":\"suite\",\"pid\":$pid,\"port\":$first,\"protocol\":\"tcp\",\"requested\":0,\
 \"session\":\"one\"}
-{\"address\":\"::1\",\"name\":\"suite\",\"pid\":$pid,\"port\":$second,\"protocol\":\"udp\",\"requested\":8080,\
+{\"address\":\"::1\",\"name\":\"suite\",\"pid\":$pid,\"port\":$next,\"protocol\":\"udp\",\"requested\":8080,\
 \"session\":\"one\"}"
 }
 

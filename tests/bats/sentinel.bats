@@ -302,8 +302,8 @@ in_state() { [[ -n $(ss -Htan state "$2" "sport = :$1") ]]; }
     configure FREEPORT_SOCKNAME=real
     FREEPORT_SESSION=$(tree 2) run -0 fpsock udp4 bind 127.0.0.1 0 name close udp4 bind 127.0.0.1 0 name close \
         udp4 bind 127.0.0.1 0 name close udp4 bind 127.0.0.1 0 name
-    got ok "127.0.0.1 $(range_port "$range" 1)" ok ok "127.0.0.1 $(range_port "$range" 2)" ok \
-        ok "127.0.0.1 $(range_port "$range" 1)" ok ok "127.0.0.1 $(range_port "$range" 2)"
+    got ok "127.0.0.1 $(range_port "$range" 2)" ok ok "127.0.0.1 $(range_port "$range" 1)" ok \
+        ok "127.0.0.1 $(range_port "$range" 2)" ok ok "127.0.0.1 $(range_port "$range" 1)"
     run -0 fpsock udp4 bind 127.0.0.1 8080 name
     got ok "127.0.0.1 $first"
 }

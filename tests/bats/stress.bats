@@ -5,7 +5,7 @@
 load helper
 
 # shellcheck disable=SC2034 # bats reads it
-BATS_TEST_TIMEOUT=240
+BATS_TEST_TIMEOUT=${BATS_TEST_TIMEOUT:-240}
 PATIENCE=200
 
 # alone COMMAND...: in a network namespace with a loopback and nobody else. LOCAL_RANGE="FROM TO": the kernel's own range.
@@ -69,6 +69,45 @@ binds=1000
     configure FREEPORT_TCP=30000-30399
     run -0 alone_with_shim "$stress/rebind" 400 1
     assert_output "lost 0 of 400, failed 0"
+}
+
+# with_and_without COMMAND...: prints what it says with the kernel's ports alone, and what with the shim; the range is
+# the same. The kernel loses some of them; the shim none.
+with_and_without() {
+    local range=$1
+    shift
+    LOCAL_RANGE="${range/-/ }" run -0 alone "$@"
+    echo "# without the shim: $output" >&3
+    configure FREEPORT_TCP="$range" FREEPORT_UDP="$range"
+    LOCAL_RANGE="${range/-/ }" run -0 alone_with_shim "$@"
+    echo "# with the shim:    $output" >&3
+}
+
+crowd=64
+[[ -z ${FREEPORT_SANITIZER_RUNTIME:-} ]] || crowd=16
+
+@test "a crowd on few ports that holds some, and closes and binds others again, loses none" {
+    with_and_without 30000-33999 "$stress/scarce" "$crowd" 8 400
+    assert_regex "$output" '^lost 0 of [0-9]+, failed 0$'
+}
+
+@test "a crowd on fewer ports that holds nothing loses none" {
+    with_and_without 30000-30999 "$stress/scarce" "$crowd" 0 400
+    assert_regex "$output" '^lost 0 of [0-9]+, failed 0$'
+}
+
+@test "who takes the number behind a port from bind 0 finds it free" {
+    with_and_without 30000-33999 "$stress/pair" 8 400
+    assert_output "lost 0 of 3200, failed 0"
+}
+
+@test "sessions that fight over fewer ports than they have sentinels: no port is in two of them" {
+    configure FREEPORT_TCP=20000-20004 FREEPORT_UDP=20000-20004 FREEPORT_SENTINELS=8080-8082 FREEPORT_SOCKNAME=real \
+        FREEPORT_LOG=quiet
+    for seed in $(seq "${STRESS_RUNS:-3}"); do
+        run -0 alone_with_shim "$stress/sessions" 4 2 2 200 "$seed"
+        assert_regex "$output" '^in two sessions 0 of [0-9]+$'
+    done
 }
 
 # The lock is a courtesy: the claim of an entry and the kernel's bind have to do.

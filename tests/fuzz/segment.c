@@ -9,6 +9,7 @@
 #include "input.h"
 
 #include "assign.h"
+#include "holder.h"
 #include "lock.h"
 #include "owner.h"
 #include "segment.h"
@@ -192,10 +193,13 @@ static int fake_bind(int fd, const struct sockaddr *address, socklen_t length) {
 }
 
 /* In the place of a look at /proc, which would say the same each time. The linker puts it there. */
-bool __wrap_fp_held_by_stranger(unsigned protocol, uint16_t port, pid_t likely, dev_t device, ino_t inode);
+bool __wrap_fp_held_by_stranger(unsigned protocol, uint16_t port, pid_t likely, dev_t device, ino_t inode,
+                                struct fp_holder *found);
 
-bool __wrap_fp_held_by_stranger(unsigned protocol, uint16_t port, pid_t likely, dev_t device, ino_t inode) {
+bool __wrap_fp_held_by_stranger(unsigned protocol, uint16_t port, pid_t likely, dev_t device, ino_t inode,
+                                struct fp_holder *found) {
     (void)protocol, (void)port, (void)likely, (void)device, (void)inode;
+    found->socket = 0;
     return input_byte(&input) & 1;
 }
 

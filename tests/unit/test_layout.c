@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SEGMENT_BYTES = 8807056 };
+enum { SEGMENT_BYTES = 10904208 };
 
 static struct fp_segment *segment;
 
@@ -127,7 +127,7 @@ static void the_index_is_131072_slots_of_8_bytes(void **state) {
     ASSERT_FIELD(index, 1048576, 1467024);
 }
 
-static void the_entries_are_48_bytes_for_each_port_of_each_protocol(void **state) {
+static void the_entries_are_64_bytes_for_each_port_of_each_protocol(void **state) {
     (void)state;
     ASSERT_FIELD(entries[0][0].owner, 8, 2515600);
     ASSERT_FIELD(entries[0][0].meaning, 8, 2515608);
@@ -136,10 +136,12 @@ static void the_entries_are_48_bytes_for_each_port_of_each_protocol(void **state
     ASSERT_FIELD(entries[0][0].family, 4, 2515628);
     ASSERT_FIELD(entries[0][0].address[0], 8, 2515632);
     ASSERT_FIELD(entries[0][0].address[1], 8, 2515640);
-    ASSERT_FIELD(entries[0][1], 48, 2515648);
-    ASSERT_FIELD(entries[1][0], 48, 5661328);
-    ASSERT_FIELD(entries[1][65535], 48, 8807008);
-    ASSERT_FIELD(entries, 6291456, 2515600);
+    ASSERT_FIELD(entries[0][0].holder, 8, 2515648);
+    ASSERT_FIELD(entries[0][0].socket, 8, 2515656);
+    ASSERT_FIELD(entries[0][1], 64, 2515664);
+    ASSERT_FIELD(entries[1][0], 64, 6709904);
+    ASSERT_FIELD(entries[1][65535], 64, 10904144);
+    ASSERT_FIELD(entries, 8388608, 2515600);
     assert_int_equal(sizeof(struct fp_segment), SEGMENT_BYTES);
 }
 
@@ -148,8 +150,8 @@ static const unsigned char fresh_header[144] = {
     'f',  'r',  'e',  'e', 'p', 'o', 'r', 't', /* magic */
     2,    0,    0,    0,                       /* version */
     144,  0,    0,    0,                       /* header */
-    0x90, 0x62, 0x86, 0,   0,   0,   0,   0,   /* 8807056 bytes in all */
-    48,   0,    0,    0,                       /* an entry */
+    0x90, 0x62, 0xa6, 0,   0,   0,   0,   0,   /* 10904208 bytes in all */
+    64,   0,    0,    0,                       /* an entry */
     80,   0,    0,    0,                       /* a label */
     0,    4,    0,    0,                       /* 1024 names */
     0,    0x40, 0,    0,                       /* 16384 sessions */
@@ -196,7 +198,7 @@ int main(void) {
         cmocka_unit_test(the_hints_are_a_bit_for_each_port_of_each_protocol),
         cmocka_unit_test(the_sessions_are_16384_labels_of_80_bytes),
         cmocka_unit_test(the_index_is_131072_slots_of_8_bytes),
-        cmocka_unit_test(the_entries_are_48_bytes_for_each_port_of_each_protocol),
+        cmocka_unit_test(the_entries_are_64_bytes_for_each_port_of_each_protocol),
         cmocka_unit_test(a_fresh_segment_is_stamped_with_these_bytes_and_zero_behind_its_lock),
     };
     return cmocka_run_group_tests_name("layout", tests, NULL, NULL);

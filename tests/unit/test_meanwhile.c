@@ -67,7 +67,7 @@ static void a_bind_inside_of_anothers_try_leaves_the_entry_to_who_has_the_port(v
     hook(inner_bind);
     int outer_error = bind_fresh(fp, SOCK_STREAM, 0, &outer_port);
     assert_true((outer_error >= 0) != (inner_error >= 0));
-    assert_int_equal(freeport_release(fp, FREEPORT_TCP, 30000), 0); /* one of them has it, and the table knows */
+    assert_int_equal(freeport_release(fp, FREEPORT_TCP, 30000), -EBUSY); /* one of them has it, and the table knows */
     close(outer_error >= 0 ? outer_error : inner_error);
 }
 
@@ -234,7 +234,7 @@ static void a_handler_that_does_not_return_leaves_the_programs_flags_as_they_wer
         if (sigsetjmp(out_of_here, 1) == 0)
             freeport_bind(fp, fd, (struct sockaddr *)&any, sizeof any, 1000, NULL);
         assert_int_equal(flag(fd, options[i]), 1);
-        assert_int_equal(bound_port(fd), 30000 + i);
+        assert_int_equal(bound_port(fd), 30000 + 2 * i);
         close(fd);
     }
     sigaction(SIGUSR1, &before, NULL);

@@ -264,7 +264,7 @@ static void what_a_process_kept_is_to_be_had_when_its_id_came_back(void **state)
     put(101, alive, FP_RESERVED, 0);
     put(102, earlier(alive), FP_CLAIMED, 0);
     put(103, alive, FP_CLAIMED, 0);
-    assert_offers(103, (const uint16_t[]){102, 100}, 2);
+    assert_offers(103, (const uint16_t[]){100, 102}, 2);
 
     /* Under the lock nobody looks into /proc: there it counts as there. */
     struct fp_search search = begin(103);
@@ -276,8 +276,8 @@ static void the_best_kind_of_port_comes_first(void **state) {
     (void)state;
     fp_portset_add(&range.ports, 100, 119);
     atomic_store(&segment->header.turn, 1000);
-    atomic_store(&segment->cursors[NAME].refreshed[TCP], 1); /* nothing is looked over in this one */
-    atomic_store(&segment->header.search, 1);
+    atomic_store(&segment->cursors[NAME].refreshed[TCP], 1000); /* nothing is looked over in this one */
+    atomic_store(&segment->header.search, 1000);
 
     put(100, alive, FP_BOUND, 8080);     /* a session's that is there: last */
     put(101, gone, FP_BOUND, 8080);      /* a session's whose process is gone */
@@ -324,8 +324,8 @@ static void those_of_a_process_that_is_there_are_looked_past_until_the_hints_are
     fp_portset_add(&range.ports, 100, 199);
     for (uint16_t port = 100; port < 200; port++)
         put(port, port % 10 == 0 ? self : alive, FP_BOUND, 0);
-    atomic_store(&segment->cursors[NAME].refreshed[TCP], 1); /* nothing is looked over at first */
-    atomic_store(&segment->header.search, 1);
+    atomic_store(&segment->cursors[NAME].refreshed[TCP], 1000); /* nothing is looked over at first */
+    atomic_store(&segment->header.search, 1000);
     struct fp_search search = begin(199);
     for (uint16_t port = 100; port < 200; port += 10)
         assert_int_equal(fp_search_next(&search), port);
@@ -333,7 +333,7 @@ static void those_of_a_process_that_is_there_are_looked_past_until_the_hints_are
         assert_int_equal(fp_hint(segment->held[TCP], port), port < 190 && port % 10 != 0);
 
     /* The other process looks over the hints, and goes round what is its own. */
-    atomic_store(&segment->header.search, 1000);
+    atomic_store(&segment->header.search, 2000);
     fp_owner ours = self;
     self = alive;
     search = begin(199);
@@ -342,25 +342,139 @@ static void those_of_a_process_that_is_there_are_looked_past_until_the_hints_are
     assert_false(fp_hint(segment->held[TCP], 102));
 }
 
-/* A crowd's sequence may have come round early; the port may be about to be bound by its number. */
-static void what_a_process_that_is_there_had_a_moment_ago_comes_after_what_it_had_before(void **state) {
-    (void)state;
-    enum { FIRST = 100, COUNT = 64, SERIAL = 70000 };
-    fp_portset_add(&range.ports, FIRST, FIRST + COUNT - 1);
+enum { SERIAL = 70000 }; /* of the searches below: the next one is SERIAL + 1 */
+
+/* Assigned so many searches ago. */
+static void put_aged(uint16_t port, fp_owner owner, uint32_t age) {
+    put(port, owner, FP_BOUND, 0);
+    atomic_store(&fp_entry_at(segment, TCP, port)->patience, (uint64_t)(SERIAL + 1 - age) << 32);
+}
+
+/* Refused so many searches ago, and assigned long before. */
+static void put_refused(uint16_t port, fp_owner owner, uint32_t age) {
+    put(port, owner, FP_BOUND, 0);
+    fp_entry_refused(segment, TCP, port, SERIAL + 1 - age, 0);
+}
+
+static struct fp_search begin_aged(unsigned start) {
     atomic_store(&segment->header.search, SERIAL);
-    for (unsigned i = 0; i < COUNT; i++) {
-        uint32_t age = i % 8 == 1 ? COUNT / 4 - 2 - i : COUNT / 4 + 8 * i; /* some since it began */
-        fp_meaning meaning = fp_meaning_of(FP_BOUND, 0, NAME, 1);
-        fp_entry_take(segment, TCP, (uint16_t)(FIRST + i), alive, fp_with_serial(meaning, SERIAL - age));
-    }
-    struct fp_search search = begin(FIRST);
-    for (unsigned i = 0; i < COUNT; i++) {
+    atomic_store(&segment->cursors[NAME].refreshed[TCP], SERIAL + 1); /* nothing is looked over */
+    return begin(start);
+}
+
+static void assert_offers_aged(unsigned start, const uint16_t *expected, unsigned count) {
+    struct fp_search search = begin_aged(start);
+    for (unsigned i = 0; i < count; i++) {
         uint16_t port = fp_search_next(&search);
-        assert_int_equal((port - FIRST) % 8 == 1, i >= COUNT - COUNT / 8);
-        assert_int_equal(search.kind, i >= COUNT - COUNT / 8 ? FP_KIND_RECENT : FP_KIND_IDLE);
+        if (port != expected[i])
+            fail_msg("%u instead of %u as number %u", port, expected[i], i);
         refuse(&search, port);
     }
     assert_int_equal(fp_search_next(&search), 0);
+}
+
+/* In any order round the range, and more of them than are gathered at once. */
+static void of_what_living_processes_had_the_one_that_is_out_of_use_for_longest_comes_first(void **state) {
+    (void)state;
+    enum { FIRST = 100, COUNT = 120 };
+    uint16_t expected[COUNT];
+    fp_portset_add(&range.ports, FIRST, FIRST + COUNT - 1);
+    for (unsigned i = 0; i < COUNT; i++) {
+        uint16_t port = (uint16_t)(FIRST + i * 77 % COUNT);
+        expected[i] = port;
+        /* Whether it was assigned then, or found busy then: it was in use. */
+        (i % 3 == 0 ? put_refused : put_aged)(port, i % 2 ? alive : elsewhere, 2 * (COUNT - i));
+    }
+    assert_offers_aged(FIRST + 50, expected, COUNT);
+}
+
+static void a_process_that_has_idle_ports_of_its_own_is_offered_no_other_before(void **state) {
+    (void)state;
+    fp_portset_add(&range.ports, 100, 119);
+    for (uint16_t port = 100; port <= 119; port++) {
+        put_aged(port, alive, 1000u + port);
+        fp_hint_set(segment->held[TCP], port);
+    }
+    put_aged(103, self, 50);
+    put_aged(106, self, 1); /* a moment ago */
+    put_aged(109, self, 3);
+    put_refused(112, self, 40); /* long ago: it may have come free */
+    put_refused(115, self, 1);
+    put(118, gone, FP_BOUND, 0);
+    for (uint16_t port = 100; port <= 119; port++)
+        fp_hint_set(segment->held[TCP], port);
+    struct fp_search search = begin_aged(105);
+    static const uint16_t expected[] = {112, 103, 109, 118, 106, 119, 117};
+    for (unsigned i = 0; i < sizeof expected / sizeof *expected; i++) {
+        uint16_t port = fp_search_next(&search);
+        assert_int_equal(port, expected[i]);
+        refuse(&search, port);
+    }
+}
+
+/* What was found busy once is found free again, too, where its owner has ended since. */
+static void a_dead_process_s_port_comes_before_a_living_one_s_though_it_was_refused(void **state) {
+    (void)state;
+    fp_portset_add(&range.ports, 100, 107);
+    for (uint16_t port = 100; port <= 107; port++)
+        put_aged(port, alive, 500);
+    put_refused(104, gone, 100);
+    struct fp_search search = begin_aged(100);
+    assert_int_equal(fp_search_next(&search), 104);
+}
+
+static void the_serial_of_searches_may_run_over_between_two_ages(void **state) {
+    (void)state;
+    fp_portset_add(&range.ports, 100, 103);
+    atomic_store(&segment->header.search, 9);
+    atomic_store(&segment->cursors[NAME].refreshed[TCP], 9);
+    for (uint16_t port = 100; port <= 103; port++) {
+        put(port, alive, FP_BOUND, 0);
+        uint32_t serial = 10 - 100 * (port - 99u); /* of the searches before the run over */
+        atomic_store(&fp_entry_at(segment, TCP, port)->patience, (uint64_t)serial << 32);
+    }
+    struct fp_search search = begin(100);
+    for (uint16_t port = 103; port >= 100; port--) {
+        assert_int_equal(fp_search_next(&search), port);
+        refuse(&search, port);
+    }
+}
+
+/* Even ports */
+
+static void assert_offers_even_first(unsigned start, const uint16_t *expected, unsigned count) {
+    struct fp_search search = begin_aged(start);
+    fp_search_even_first(&search);
+    for (unsigned i = 0; i < count; i++) {
+        uint16_t port = fp_search_next(&search);
+        if (port != expected[i])
+            fail_msg("%u instead of %u as number %u", port, expected[i], i);
+        refuse(&search, port);
+    }
+    assert_int_equal(fp_search_next(&search), 0);
+}
+
+static void the_even_ports_come_before_the_odd_ones_each_in_order(void **state) {
+    (void)state;
+    fp_portset_add(&range.ports, 61, 68);
+    assert_offers_even_first(0, (const uint16_t[]){62, 64, 66, 68, 61, 63, 65, 67}, 8);
+}
+
+static void an_even_port_of_this_process_s_own_comes_before_a_fresh_odd_one(void **state) {
+    (void)state;
+    fp_portset_add(&range.ports, 100, 107);
+    put_aged(100, self, 20);
+    put_aged(102, self, 1); /* a moment ago */
+    put_aged(104, alive, 90);
+    put(106, gone, FP_BOUND, 0);
+    assert_offers_even_first(107, (const uint16_t[]){100, 106, 101, 103, 105, 107, 102, 104}, 8);
+}
+
+static void a_range_of_odd_ports_alone_is_gone_round_in_order(void **state) {
+    (void)state;
+    for (uint16_t port = 101; port <= 109; port += 2)
+        fp_portset_add(&range.ports, port, port);
+    assert_offers_even_first(103, (const uint16_t[]){105, 107, 109, 101, 103}, 5);
 }
 
 /*
@@ -683,7 +797,13 @@ int main(void) {
         TEST(what_a_process_kept_is_to_be_had_when_its_id_came_back),
         TEST(the_best_kind_of_port_comes_first),
         TEST(those_of_a_process_that_is_there_are_looked_past_until_the_hints_are_looked_over),
-        TEST(what_a_process_that_is_there_had_a_moment_ago_comes_after_what_it_had_before),
+        TEST(of_what_living_processes_had_the_one_that_is_out_of_use_for_longest_comes_first),
+        TEST(a_process_that_has_idle_ports_of_its_own_is_offered_no_other_before),
+        TEST(a_dead_process_s_port_comes_before_a_living_one_s_though_it_was_refused),
+        TEST(the_serial_of_searches_may_run_over_between_two_ages),
+        TEST(the_even_ports_come_before_the_odd_ones_each_in_order),
+        TEST(an_even_port_of_this_process_s_own_comes_before_a_fresh_odd_one),
+        TEST(a_range_of_odd_ports_alone_is_gone_round_in_order),
         TEST(hints_that_changed_behind_a_search_hide_no_port),
         TEST(hints_that_others_cleared_in_the_middle_of_a_round_hide_no_port),
         TEST(what_it_saw_when_it_found_a_port_fit_stays_known),

@@ -554,7 +554,7 @@ static void patience_that_cannot_be_right_is_over(void **state) {
                     fail_msg("exponent %u, %u turns ahead of %u", exponent, ahead, turns[i]);
             /* And what comes of it is right again. */
             uint64_t more = fp_patience_more(patience_of(exponent, 77), turns[i], 1);
-            assert_in_range(more & 0xff, 3, 8);
+            assert_in_range(more & (FP_REFUSED - 1), 3, 8);
             assert_false(fp_patience_over(more, turns[i]));
             assert_true(fp_patience_over(more, turns[i] + 256));
         }
