@@ -127,6 +127,23 @@ void fp_process_forget(struct fp_process *process) {
     pthread_mutex_unlock(&lock);
 }
 
+struct fp_usage *fp_process_usage(const struct fp_process *process) {
+    static struct {
+        fp_owner owner;
+        struct fp_usage *usage;
+    } known[KEPT];
+    unsigned at = (unsigned)process->pid % KEPT;
+    pthread_mutex_lock(&lock);
+    if (!known[at].usage)
+        known[at].usage = calloc(1, sizeof *known[at].usage);
+    else if (known[at].owner != process->owner)
+        memset((void *)known[at].usage, 0, sizeof *known[at].usage);
+    known[at].owner = process->owner;
+    struct fp_usage *usage = known[at].usage;
+    pthread_mutex_unlock(&lock);
+    return usage;
+}
+
 void fp_process_trim(void) {
     pthread_mutex_lock(&lock);
     for (unsigned i = 0; i < KEPT; i++)

@@ -8,6 +8,7 @@
 #define FREEPORT_SHIM_SECCOMP_PROCESS_H
 
 #include "owner.h"
+#include "usage.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -34,6 +35,12 @@ void fp_process_forget(struct fp_process *process);
  * -EPERM, -EMFILE, -ENFILE.
  */
 int fp_process_descriptor(const struct fp_process *process, int number);
+
+/*
+ * Which ports the process has used by their own number; NULL where there is no memory. Of a bounded number of
+ * processes: one that is forgotten, or has just been forked, sees the sentinels again.
+ */
+struct fp_usage *fp_process_usage(const struct fp_process *process);
 
 /* Closes the descriptors of all that no call uses at the moment. */
 void fp_process_trim(void);

@@ -145,6 +145,7 @@ int fp_notice_socket(struct fp_notice *notice, uint64_t number) {
     notice->caller.pid = notice->process->pid;
     notice->caller.process = notice->process->pidfd;
     notice->caller.standard_error = &notice->listener->standard_error;
+    notice->caller.usage = fp_process_usage(notice->process);
     return fd;
 }
 

@@ -34,6 +34,29 @@ runs() { timeout --kill-after=5 "$PATIENCE" "$FREEPORT_CLI" run --report "$(repo
     assert_equal "$(awk '$2 == 8080' "$(report_of it)" | wc -l)" 3
 }
 
+@test "a static program that is told a port reads it as that, and one that has the sentinel in it the sentinel" {
+    cd "$BATS_TEST_TMPDIR"
+    run -0 runs --export PORT=8080/udp -- sh -c '
+        "$0" udp4 bind 127.0.0.1 "$PORT" name | sed "s/ $PORT$/ told/"
+        "$0" udp4 bind 127.0.0.1 8080 name
+        python3 -c "
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((\"127.0.0.1\", 8080))
+print(\"ready\", flush=True)
+while True: s.sendto(*s.recvfrom(100))" >server & server=$!
+        until grep -qs ready server; do sleep 0.05; done
+        "$1" udp4 sendto 127.0.0.1 "$PORT" x recvfrom sendto 127.0.0.1 8080 y recvfrom | sed "s/ $PORT$/ told/"
+        kill $server' "$STATIC" "$FREEPORT_PROGRAMS/fpclient"
+    got ok "127.0.0.1 told" ok "127.0.0.1 8080" ok "x 127.0.0.1 told" ok "y 127.0.0.1 8080"
+    run -0 runs --via seccomp --export PORT=8080/udp -- sh -c '
+        "$0" udp4 bind 127.0.0.1 8080 echo it >server & server=$!
+        until grep -qs ready server; do sleep 0.05; done
+        "$0" udp4 sendto 127.0.0.1 "$PORT" x recvfrom sendto 127.0.0.1 8080 y recvfrom | sed "s/ $PORT$/ told/"
+        kill $server' "$FREEPORT_PROGRAMS/fpclient"
+    got ok "it:x 127.0.0.1 told" ok "it:y 127.0.0.1 8080"
+}
+
 @test "two sessions at once have their own, and a dynamic client reaches the static server of its own" {
     for session in red blue; do
         background "$session" "$FREEPORT_CLI" run --session "$session" --report "$(report_of "$session")" -- \
