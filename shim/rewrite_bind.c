@@ -5,6 +5,7 @@
 #include "log.h"
 #include "mapped.h"
 #include "number.h"
+#include "owner.h"
 #include "report.h"
 #include "tell.h"
 
@@ -154,13 +155,23 @@ static int bind_any(const struct fp_caller *caller, fp_bind_call *call, int fd, 
     return managed_bind(caller, call, fd, (unsigned)protocol, address, length);
 }
 
+/*
+ * Whether the process has claimed the port and is about to bind it. Another library's bind, which the shim's own call
+ * leads through, comes back here by syscall(2): it is the same bind, and rewritten already.
+ */
+static bool being_assigned(const struct fp_caller *caller, unsigned protocol, uint16_t port) {
+    struct fp_segment *segment = caller->guest->handle.segment;
+    return segment && fp_state(fp_entry_meaning(segment, protocol, port)) == FP_CLAIMED &&
+           fp_entry_owner(segment, protocol, port) == (caller->owner ? caller->owner : fp_owner_self());
+}
+
 static int bind_number(const struct fp_caller *caller, fp_bind_call *call, int fd, uint16_t port,
                        const struct sockaddr *address, socklen_t length) {
     struct sockaddr_storage name;
     int protocol = fp_socket_protocol(&caller->guest->handle.calls, fd, &name);
     if (protocol < 0)
         return unknown_protocol(caller, protocol);
-    if (fp_is_bound(fd, &name))
+    if (fp_is_bound(fd, &name) || being_assigned(caller, (unsigned)protocol, port))
         return FP_UNTOUCHED;
     switch (fp_number_meaning(caller->guest, (unsigned)protocol, port)) {
     case FP_NUMBER_SENTINEL:

@@ -15,7 +15,12 @@ int fp_hook_connect(const struct fp_real *real, int fd, const struct sockaddr *a
     struct sockaddr_storage instead;
     int elsewhere = fp_rewrite_destination(&fp_own_caller, fd, address, length, &instead);
     errno = saved;
-    return real->connect(fd, elsewhere == 0 ? (struct sockaddr *)&instead : address, length);
+    if (elsewhere != 0)
+        return real->connect(fd, address, length);
+    struct fp_hook_reached reached = fp_hook_reached(&instead);
+    int result = real->connect(fd, (struct sockaddr *)&instead, length);
+    fp_hook_reached_as_before(&reached);
+    return result;
 }
 
 FP_EXPORT int connect(int fd, const struct sockaddr *address, socklen_t length) {

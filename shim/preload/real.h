@@ -13,6 +13,7 @@
 #include "guest.h"
 #include "mapped.h"
 #include "rewrite.h"
+#include "usage.h"
 
 #include <errno.h>
 #include <stdint.h>
@@ -113,6 +114,27 @@ static inline bool fp_hook_message_mapped(const struct mmsghdr *messages, unsign
     uintptr_t at = (uintptr_t)&messages[i];
     bool fresh = i == 0 || (at - 1) / FP_PAGE != (at + sizeof messages[i] - 1) / FP_PAGE;
     return !fresh || fp_mapped(&messages[i], sizeof messages[i]);
+}
+
+/*
+ * What stands of a real port in the process's usage, while a call that was redirected there is under way: another
+ * library's call by syscall(2) leads through the hooks once more, and would count as one by the port's own number.
+ */
+struct fp_hook_reached {
+    uint16_t port;
+    bool by_number[FP_PROTOCOL_COUNT];
+};
+
+static inline struct fp_hook_reached fp_hook_reached(const struct sockaddr_storage *instead) {
+    struct fp_hook_reached reached = {.port = fp_address_port((const struct sockaddr *)instead)};
+    for (unsigned protocol = 0; protocol < FP_PROTOCOL_COUNT; protocol++)
+        reached.by_number[protocol] = fp_usage_reached_by_number(fp_own_caller.usage, protocol, reached.port);
+    return reached;
+}
+
+static inline void fp_hook_reached_as_before(const struct fp_hook_reached *reached) {
+    for (unsigned protocol = 0; protocol < FP_PROTOCOL_COUNT; protocol++)
+        fp_usage_reached(fp_own_caller.usage, protocol, reached->port, reached->by_number[protocol]);
 }
 
 /* The length that a caller gave room for, before the kernel overwrites it; 0 where it can't be read. */

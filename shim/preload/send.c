@@ -15,7 +15,12 @@ ssize_t fp_hook_sendto(const struct fp_real *real, int fd, const void *data, siz
     struct sockaddr_storage instead;
     int elsewhere = fp_rewrite_datagram(&fp_own_caller, fd, flags, to, length, &instead);
     errno = saved;
-    return real->sendto(fd, data, size, flags, elsewhere == 0 ? (struct sockaddr *)&instead : to, length);
+    if (elsewhere != 0)
+        return real->sendto(fd, data, size, flags, to, length);
+    struct fp_hook_reached reached = fp_hook_reached(&instead);
+    ssize_t sent = real->sendto(fd, data, size, flags, (struct sockaddr *)&instead, length);
+    fp_hook_reached_as_before(&reached);
+    return sent;
 }
 
 FP_EXPORT ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to,
@@ -49,7 +54,12 @@ ssize_t fp_hook_sendmsg(const struct fp_real *real, int fd, const struct msghdr 
     struct msghdr copy;
     int elsewhere = redirect(fd, flags, message, &copy, &instead);
     errno = saved;
-    return real->sendmsg(fd, elsewhere == 0 ? &copy : message, flags);
+    if (elsewhere != 0)
+        return real->sendmsg(fd, message, flags);
+    struct fp_hook_reached reached = fp_hook_reached(&instead);
+    ssize_t sent = real->sendmsg(fd, &copy, flags);
+    fp_hook_reached_as_before(&reached);
+    return sent;
 }
 
 FP_EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
@@ -100,7 +110,10 @@ int fp_hook_sendmmsg(const struct fp_real *real, int fd, struct mmsghdr *message
                 return (int)sent;
             plain = 0;
         }
-        if (real->sendmmsg(fd, &copy, 1, flags) < 0)
+        struct fp_hook_reached reached = fp_hook_reached(&instead);
+        int one = real->sendmmsg(fd, &copy, 1, flags);
+        fp_hook_reached_as_before(&reached);
+        if (one < 0)
             return sent_before(sent, saved);
         at->msg_len = copy.msg_len;
         sent++;

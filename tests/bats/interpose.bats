@@ -12,8 +12,9 @@ every_call() {
     printf '%s\n' tcp4 reuseaddr bind 127.0.0.1 "$SENTINEL" listen tcp4 connect 127.0.0.1 "$SENTINEL" peer \
         use 0 accept4 name \
         udp4 bind 127.0.0.1 "$SENTINEL" name udp4 bind 127.0.0.1 "$SENTINEL2" \
-        sendto 127.0.0.1 "$SENTINEL" one use 3 recvfrom use 4 sendmsg 127.0.0.1 "$SENTINEL" two use 3 recvmsg \
-        use 4 sendmmsg 1 127.0.0.1 "$SENTINEL" three use 3 recvmmsg 1 \
+        sendto 127.0.0.1 "$SENTINEL" one use 3 recvfrom reply a use 4 recvfrom \
+        sendmsg 127.0.0.1 "$SENTINEL" two use 3 recvmsg reply b use 4 recvmsg \
+        sendmmsg 1 127.0.0.1 "$SENTINEL" three use 3 recvmmsg 1 \
         tcp4 bind 127.0.0.1 0 tcp4 listen
 }
 
