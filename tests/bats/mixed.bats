@@ -109,9 +109,9 @@ serve() {
     mkdir "$BATS_TEST_TMPDIR/cli"
     cp "$FREEPORT_CLI" "$BATS_TEST_TMPDIR/cli/freeport"
     rm -r "$BATS_TEST_TMPDIR/shim/freeport"
-    run -0 "$BATS_TEST_TMPDIR/cli/freeport" run "$PEERS/peer.32" rush "$BATS_TEST_TMPDIR/board" 1 1 0 0
+    run -0 "$BATS_TEST_TMPDIR/cli/freeport" run --via preload "$PEERS/peer.32" rush "$BATS_TEST_TMPDIR/board" 1 1 0 0
     assert_line --index 0 --regexp "^freeport: $PEERS/peer.32: not covered: a 32-bit program, for which there is no shim; "
-    run -0 "$BATS_TEST_TMPDIR/cli/freeport" run "$PEERS/peer.musl_static" rush "$BATS_TEST_TMPDIR/board2" 1 1 0 0
+    run -0 "$BATS_TEST_TMPDIR/cli/freeport" run --via preload "$PEERS/peer.musl_static" rush "$BATS_TEST_TMPDIR/board2" 1 1 0 0
     assert_output --regexp "^freeport: $PEERS/peer.musl_static: not covered: a static program, [^
 ]*\$"
 }
