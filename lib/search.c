@@ -99,17 +99,19 @@ static inline uint64_t candidates(const struct fp_search *search, unsigned kind,
     const struct fp_segment *segment = search->segment;
     uint64_t range = search->range->ports.words[word] & search->parity;
     uint64_t taken = hint_word(segment->taken[search->protocol], word);
+    /* A number that programs have in them, as a sentinel: a session that is given it can't tell one from the other. */
+    uint64_t unmeant = range & ~hint_word(segment->sentinels[search->protocol], word);
     switch (kind) {
     case FP_KIND_FRESH:
-        return range & ~taken;
+        return unmeant & ~taken;
     case FP_KIND_LEFT:
-        return range & taken & ~hint_word(segment->held[search->protocol], word);
+        return unmeant & taken & ~hint_word(segment->held[search->protocol], word);
     case FP_KIND_OWN:
     case FP_KIND_OWN_OLDEST:
     case FP_KIND_GONE:
     case FP_KIND_OWN_RECENT:
     case FP_KIND_IDLE:
-        return range & taken;
+        return unmeant & taken;
     default:
         /* No hint, which others may have changed since this search went by: before there is none, each has its turn. */
         return range;

@@ -512,6 +512,15 @@ without_lock() {
     got ok "$real"
 }
 
+@test "FREEPORT_SENTINELS=all: a sentinel's number inside the range is assigned last, and then it is the session's" {
+    configure FREEPORT_SENTINELS=all FREEPORT_TCP="$first-$(range_port "$range" 3)"
+    port=$(range_port "$range" 2)
+    run -0 fpsock tcp4 bind 127.0.0.1 "$port" tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 0 name \
+        tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 "$port"
+    assert_line --index 6 "127.0.0.1 $port"
+    assert_line --index 7 EADDRINUSE
+}
+
 @test "FREEPORT_SENTINELS=all: what was reserved to be told to somebody is bound by its number" {
     configure FREEPORT_SENTINELS=all
     port=$(env -u FREEPORT_SESSION "$FREEPORT_CLI" get --tcp "$range")
