@@ -6,7 +6,7 @@
 load helper
 
 PATIENCE=60
-export BATS_TEST_TIMEOUT=300 # one of them builds freeport
+export BATS_TEST_TIMEOUT=900 # one of them builds freeport
 
 setup() {
     freeport_setup
@@ -218,6 +218,7 @@ PYTHON
 }
 
 @test "a C program on libfreeport, by pkg-config and by find_package" {
+    PATIENCE=600 # builds the library
     prefix=$BATS_TEST_TMPDIR/usr
     within cmake -S "$BATS_TEST_DIRNAME/../.." -B "$BATS_TEST_TMPDIR/build" -DCMAKE_INSTALL_PREFIX="$prefix" \
         -DFREEPORT_BUILD_CLI=OFF -DBUILD_TESTING=OFF >/dev/null

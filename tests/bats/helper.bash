@@ -259,6 +259,13 @@ needs_networks() { needs_namespace --net; }
 # In a chroot, whose root is no mount, there are none.
 needs_mounts() { needs_namespace --mount; }
 
+# With a user namespace around them, where the test can be of any user. Not within bats' `run`, where a skip is lost.
+needs_own_mounts() {
+    local options=(--mount)
+    ((UID == 0)) || options+=(--map-root-user)
+    needs_namespace "${options[@]}"
+}
+
 needs_namespace() {
     local why
     why=$(unshare "$@" true 2>&1) || cannot "no namespaces for this user: unshare $*: ${why#unshare: }"

@@ -76,6 +76,7 @@ done_well() {
 # --- /dev/shm, where it is not as it should be -----------------------------------------------------------------------
 
 @test "a full /dev/shm where nobody can reserve room in advance: an error now, and no SIGBUS later" {
+    needs_own_mounts
     for error in ENOSYS EPERM EOPNOTSUPP; do
         run -0 --separate-stderr in_world 'mount -t tmpfs -o size=1m tmpfs /dev/shm &&
             set -- "$FREEPORT_PROGRAMS/fpfilter" fallocate:'"$error"' "$@"' -- tcp4 bind 127.0.0.1 0
@@ -86,6 +87,7 @@ done_well() {
 }
 
 @test "a /dev/shm that fills up behind a segment's back" {
+    needs_own_mounts
     PRELOAD=$(preload)
     export PRELOAD
     run -0 --separate-stderr in_world 'mount -t tmpfs -o size=12m tmpfs /dev/shm && ASAN_OPTIONS=detect_leaks=0 \
@@ -102,12 +104,14 @@ NO_PROC='mount -t tmpfs tmpfs /proc'
 needs_no_runtime() { [[ -z ${FREEPORT_SANITIZER_RUNTIME:-} ]] || skip "a sanitizer's runtime needs what is missing here"; }
 
 @test "no /proc" {
+    needs_own_mounts
     needs_no_runtime
     run -0 --separate-stderr in_world "$NO_PROC" -- "${DEED[@]}"
     done_well
 }
 
 @test "no /proc, and no privilege to name an object by its descriptor" {
+    needs_own_mounts
     needs_no_runtime
     needs_root
     publish
@@ -123,6 +127,7 @@ needs_no_runtime() { [[ -z ${FREEPORT_SANITIZER_RUNTIME:-} ]] || skip "a sanitiz
 }
 
 @test "no /proc: a session comes back to its port; where somebody has taken it, the kernel's word stands" {
+    needs_own_mounts
     needs_no_runtime
     configure FREEPORT_SESSION=one
     run -0 --separate-stderr in_world "$NO_PROC" -- tcp4 bind 127.0.0.1 8080
@@ -136,6 +141,7 @@ needs_no_runtime() { [[ -z ${FREEPORT_SANITIZER_RUNTIME:-} ]] || skip "a sanitiz
 }
 
 @test "a /proc that hides other users' processes: a conflict with one of theirs is a conflict" {
+    needs_own_mounts
     needs_root
     configure FREEPORT_SESSION=one FREEPORT_SEGMENT_MODE=0666
     shim_background server "$FPSOCK" tcp4 bind 127.0.0.1 8080 listen stay
@@ -334,6 +340,7 @@ FPSOCK_CALLS=write,mprotect,listen,exit_group
 OWN_PIDS=(--pid --fork --kill-child)
 
 @test "pid namespaces that share a segment: the same process id twice is two owners" {
+    needs_own_mounts
     ((UID == 0)) || OWN_PIDS+=(--user)
     configure FREEPORT_SOCKNAME=real
     worlds=()
@@ -353,6 +360,7 @@ OWN_PIDS=(--pid --fork --kill-child)
 }
 
 @test "pid namespaces that come and go in one small range: none of their ports is lost" {
+    needs_own_mounts
     ((UID == 0)) || OWN_PIDS+=(--user)
     configure FREEPORT_TCP="$first-$(range_port "$range" 3)"
     for n in 1 2 3 4 5 6 7; do
@@ -374,6 +382,7 @@ OWN_PIDS=(--pid --fork --kill-child)
 }
 
 @test "network namespaces that share a segment by its name: one sequence, and no conflict where there is none" {
+    needs_own_mounts
     needs_root
     local elsewhere='ip link set lo up'
     configure FREEPORT_SESSION=one FREEPORT_SOCKNAME=real
@@ -393,6 +402,7 @@ OWN_PIDS=(--pid --fork --kill-child)
 }
 
 @test "network namespaces without a name for the segment: one each" {
+    needs_own_mounts
     needs_root
     unset FREEPORT_SEGMENT
     for _ in 1 2; do

@@ -383,21 +383,25 @@ CHANGED="not the segment that this session began with"
 }
 
 @test "a read-only /dev/shm" {
+    needs_own_mounts
     run -0 --separate-stderr in_shm 'mount -t tmpfs -o ro tmpfs /dev/shm' -- "${REFUSED[@]}"
     refused "/dev/shm" writable
 }
 
 @test "a missing /dev/shm" {
+    needs_own_mounts
     run -0 --separate-stderr in_shm 'mount -t tmpfs tmpfs /dev' -- "${REFUSED[@]}"
     refused "/dev/shm"
 }
 
 @test "a /dev/shm that is a file" {
+    needs_own_mounts
     run -0 --separate-stderr in_shm 'mount -t tmpfs tmpfs /dev && : >/dev/shm' -- "${REFUSED[@]}"
     refused "/dev/shm"
 }
 
 @test "a /dev/shm that is full: an error now, and no SIGBUS later" {
+    needs_own_mounts
     run -0 --separate-stderr in_shm 'mount -t tmpfs -o size=1m tmpfs /dev/shm' -- "${REFUSED[@]}"
     refused "/dev/shm" "to spare"
     run -0 --separate-stderr in_shm 'mount -t tmpfs -o nr_inodes=1 tmpfs /dev/shm' -- "${REFUSED[@]}"
@@ -405,6 +409,7 @@ CHANGED="not the segment that this session began with"
 }
 
 @test "a /dev/shm that others may not write to" {
+    needs_own_mounts
     needs_root
     needs_mounts
     publish
