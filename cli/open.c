@@ -155,6 +155,7 @@ int cli_open_with(const struct fp_settings *settings, bool create, struct freepo
         cli_close(handle);
         return code;
     }
+    handle->pins = &settings->pins;
     *fp = handle;
     return CLI_OK;
 }

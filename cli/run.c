@@ -6,6 +6,7 @@
 #include "assign.h"
 #include "cli.h"
 #include "guest.h"
+#include "owner.h"
 #include "session.h"
 #include "supervisor.h"
 
@@ -388,6 +389,52 @@ static int accompany(const struct cli_call *call, struct freeport *fp, const str
     return cli_child_end(&child);
 }
 
+/* PORT=REAL */
+
+/* Whether the session itself has the port, for that sentinel. */
+static bool has_pin(struct freeport *fp, const struct fp_pin *pin) {
+    uint16_t port;
+    return freeport_lookup(fp, pin->protocol == FP_TCP ? FREEPORT_TCP : FREEPORT_UDP, pin->sentinel, &port) == 0 &&
+           port == pin->port;
+}
+
+/* Who has the port that is asked for; NULL: nobody. To be freed. */
+static char *holder_of(struct freeport *fp, struct cli_sockets *sockets, const struct fp_pin *pin) {
+    enum freeport_protocol protocol = pin->protocol == FP_TCP ? FREEPORT_TCP : FREEPORT_UDP;
+    fp_owner owner = fp_entry_owner(fp->segment, pin->protocol, pin->port);
+    size_t count;
+    const struct cli_socket *held = cli_sockets_on(sockets, protocol, pin->port, &count);
+    pid_t pid = count > 0 ? cli_socket_holder(sockets, held) : 0;
+    if (pid == 0 && owner != 0 && !fp_owner_gone(owner))
+        pid = fp_owner_pid(owner);
+    if (pid == 0)
+        return count > 0 ? cli_text("a process of user %u", (unsigned)held->user) : NULL;
+    char *command = cli_command_of(pid), *text = cli_text("process %d (%s)", (int)pid, command);
+    free(command);
+    return text;
+}
+
+/* Told now, and by name, rather than at the first bind. */
+static int check_pins(const struct cli_call *call, struct freeport *fp, const struct fp_settings *settings) {
+    struct cli_sockets *sockets = settings->pins.count > 0 ? cli_sockets_read() : NULL;
+    int code = CLI_OK;
+    for (unsigned i = 0; i < settings->pins.count && code == CLI_OK; i++) {
+        const struct fp_pin *pin = &settings->pins.pin[i];
+        char *holder = has_pin(fp, pin) ? NULL : holder_of(fp, sockets, pin);
+        if (!holder)
+            continue;
+        char *where = cli_where(call, "FREEPORT_SENTINELS");
+        cli_error("%s: '%u=%u': %s port %u is taken by %s; end it, or ask for another", where, pin->sentinel, pin->port,
+                  pin->protocol == FP_TCP ? "tcp" : "udp", pin->port, holder);
+        free(where);
+        free(holder);
+        code = CLI_NO_PORT;
+    }
+    if (sockets)
+        cli_sockets_free(sockets);
+    return code;
+}
+
 /* With everything decided: what may still go wrong is the world's. */
 static int start(const struct cli_call *call, const struct fp_settings *settings, bool default_range) {
     char shim[CLI_SHIM_BYTES];
@@ -402,7 +449,9 @@ static int start(const struct cli_call *call, const struct fp_settings *settings
         return code;
     cli_sweep(fp->facts.name);
     set_variables(call, default_range);
-    code = export_ports(call, fp, settings);
+    code = check_pins(call, fp, settings);
+    if (code == CLI_OK)
+        code = export_ports(call, fp, settings);
     if (code == CLI_OK && !make_plan(call, settings, &plan))
         code = CLI_CANNOT_START;
     if (code == CLI_OK) {

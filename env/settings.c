@@ -192,13 +192,37 @@ static bool read_range(const struct variable *variable, struct fp_settings *sett
     return false;
 }
 
+/* PORT=REAL: REAL is in the range, and stands for one sentinel alone. */
+static bool add_pin(struct fp_settings *settings, unsigned protocol, uint16_t sentinel, uint16_t port) {
+    struct fp_pins *pins = &settings->pins;
+
+    for (unsigned i = 0; i < pins->count; i++)
+        if (pins->pin[i].protocol == protocol && (pins->pin[i].sentinel == sentinel || pins->pin[i].port == port))
+            return false;
+    if (pins->count == FP_PINS)
+        return false;
+    pins->pin[pins->count++] = (struct fp_pin){.sentinel = sentinel, .port = port, .protocol = protocol};
+    return true;
+}
+
+/* "=REAL" behind a sentinel; *real: 0 where there is none. */
+static bool read_real(const char **text, uint16_t from, uint16_t to, uint16_t *real) {
+    uint16_t last;
+
+    *real = 0;
+    if (!skip(text, "="))
+        return true;
+    return from == to && fp_portset_read_range(text, real, &last) && *real == last;
+}
+
 /* One element of the list. Protocols without a range of their own are left alone, whatever is said about them. */
 static bool read_sentinel(struct fp_settings *settings, const char **text) {
     bool all = skip(text, "all"), tcp, udp;
     bool chosen[FP_PROTOCOLS];
-    uint16_t from, to;
+    bool placed = false;
+    uint16_t from = 0, to = 0, real = 0;
 
-    if (!all && !fp_portset_read_range(text, &from, &to))
+    if (!all && (!fp_portset_read_range(text, &from, &to) || !read_real(text, from, to, &real)))
         return false;
     tcp = skip(text, "/tcp");
     udp = !tcp && skip(text, "/udp");
@@ -214,8 +238,13 @@ static bool read_sentinel(struct fp_settings *settings, const char **text) {
         }
         fp_portset_add(&settings->named[protocol], from, to);
         fp_range_take_out(&settings->ranges[protocol], from, to);
+        if (real != 0 && fp_portset_has(&settings->ranges[protocol].ports, real)) {
+            placed = true;
+            if (!add_pin(settings, (unsigned)protocol, from, real))
+                return false;
+        }
     }
-    return true;
+    return real == 0 || placed || !(settings->managed[FP_TCP] || settings->managed[FP_UDP]);
 }
 
 static bool read_sentinel_list(struct fp_settings *settings, const char *text) {
@@ -251,6 +280,7 @@ static bool read_sentinels(const struct variable *variable, struct fp_settings *
     settings->sentinels_any = *value != '\0';
     if (!readable) {
         memset(settings->named, 0, sizeof settings->named);
+        settings->pins.count = 0;
         restore_ranges(settings);
         read_sentinel_list(settings, "all");
     }
@@ -346,7 +376,9 @@ static const struct variable variables[] = {
     {
         .name = "FREEPORT_SENTINELS",
         .read = read_sentinels,
-        .expected = "PORT, FROM-TO or all, each with /tcp or /udp or neither, several with commas, 1 to 65535",
+        .expected =
+            "PORT, FROM-TO, PORT=REAL or all, each with /tcp or /udp or neither, several with commas, 1 to 65535; "
+            "REAL in the range, and once",
     },
     {
         .name = "FREEPORT_NAME",

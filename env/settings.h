@@ -64,6 +64,7 @@ struct fp_settings {
      * fail, and connections go where they would have gone.
      */
     struct fp_portset named[FP_PROTOCOLS];
+    struct fp_pins pins;   /* PORT=REAL */
     char report[PATH_MAX]; /* empty: none */
 };
 

@@ -18,6 +18,7 @@ struct freeport {
     struct fp_segment_facts facts;
     struct fp_calls calls;
     const struct fp_range *ranges[FP_PROTOCOL_COUNT]; /* of size 0: the protocol has no range */
+    const struct fp_pins *pins;                       /* NULL: none */
     struct fp_text name, session;
     bool has_session;
     bool named; /* the session's name was given, not made up: its sentinels have their own places in the range */

@@ -26,6 +26,25 @@ struct fp_range {
     struct fp_portset ports;
 };
 
+/* Sentinels for which a certain real port was asked for. `protocol` is FP_TCP or FP_UDP. */
+enum { FP_PINS = 64 };
+
+struct fp_pins {
+    unsigned count;
+    struct fp_pin {
+        uint16_t sentinel, port;
+        unsigned protocol;
+    } pin[FP_PINS];
+};
+
+/* The port that was asked for; 0: none was. */
+static inline uint16_t fp_pinned(const struct fp_pins *pins, unsigned protocol, uint16_t sentinel) {
+    for (unsigned i = 0; i < pins->count; i++)
+        if (pins->pin[i].sentinel == sentinel && pins->pin[i].protocol == protocol)
+            return pins->pin[i].port;
+    return 0;
+}
+
 /* fp_portset_parse() and the rest, of zeroed memory. False where it can't be read: of size 0. */
 bool fp_range_parse(struct fp_range *range, const char *text);
 

@@ -56,19 +56,58 @@ static void begin_at_place(struct fp_attempt *attempt) {
         fp_search_place(&attempt->search, fp_text_place(&attempt->fp->session, attempt->bind->sentinel));
 }
 
+/* What was asked for, in words of the settings; 0: any port will do. */
+static uint16_t asked_for(const struct fp_attempt *attempt) {
+    const struct fp_pins *pins = attempt->fp->pins;
+    return pins && pins->count > 0 ? fp_pinned(pins, attempt->bind->protocol, attempt->bind->sentinel) : 0;
+}
+
+/* Claims the one port that was asked for, unless a live process has it, or the kernel refused it in this search. */
+static enum fp_choice claim_asked(struct fp_attempt *attempt, uint16_t asked, uint16_t *port) {
+    struct fp_segment *segment = attempt->fp->segment;
+    unsigned protocol = attempt->bind->protocol;
+    fp_owner owner = fp_entry_owner(segment, protocol, asked);
+    uint32_t refused = fp_patience_serial(atomic_load(&fp_entry_at(segment, protocol, asked)->patience));
+    attempt->search.kind = FP_KIND_PLACE;
+    attempt->search.placed = true;
+    attempt->search.owner = owner;
+    attempt->search.meaning = fp_entry_meaning(segment, protocol, asked);
+    if (refused == attempt->search.serial || !fp_owner_gone_quick(owner) || !fp_attempt_claim(attempt, asked))
+        return FP_CHOICE_NONE;
+    *port = asked;
+    return FP_CHOICE_CLAIMED;
+}
+
+/* The session has another port than the one that is asked for now, and no live process has it: it is given up. */
+static bool give_up_other(struct fp_attempt *attempt, uint16_t asked, uint16_t port) {
+    struct fp_segment *segment = attempt->fp->segment;
+    unsigned protocol = attempt->bind->protocol;
+    fp_owner owner = fp_entry_owner(segment, protocol, port);
+    if (port == 0 || port == asked || !fp_owner_gone_quick(owner))
+        return false;
+    fp_entry_release(segment, protocol, port, owner);
+    return true;
+}
+
 /* The next port to try; *session: it is the one that the session has. By one visit to the lock. */
 static enum fp_choice choose(struct fp_attempt *attempt, uint16_t *port, bool *session) {
     struct fp_locked locked;
     enum fp_choice choice = FP_CHOICE_CLAIMED;
     fp_lock(attempt->fp->segment, &locked);
+    uint16_t asked = asked_for(attempt);
     *port = session_port(attempt, attempt->bind->protocol);
+    if (asked != 0 && give_up_other(attempt, asked, *port))
+        *port = 0;
     *session = *port != 0;
-    if (*port == 0)
+    if (*port == 0 && asked != 0) {
+        choice = claim_asked(attempt, asked, port);
+    } else if (*port == 0) {
         *port = claim_twin(attempt);
-    if (*port == 0)
-        begin_at_place(attempt);
-    if (*port == 0)
-        choice = fp_attempt_next(attempt, port);
+        if (*port == 0)
+            begin_at_place(attempt);
+        if (*port == 0)
+            choice = fp_attempt_next(attempt, port);
+    }
     if (*port != 0 && !*session && choice == FP_CHOICE_CLAIMED && !enter(attempt, attempt->bind->protocol, *port)) {
         fp_attempt_give_up(attempt, *port, true, -EAGAIN);
         *port = session_port(attempt, attempt->bind->protocol);

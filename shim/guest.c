@@ -273,6 +273,7 @@ static enum fp_phase start(struct fp_guest *guest, const struct fp_calls *calls)
     fp_text_set(&guest->handle.name, settings->name);
     fp_text_set(&guest->handle.session, settings->session);
     guest->handle.has_session = true;
+    guest->handle.pins = &settings->pins;
     guest->handle.named = !fp_session_made_up(settings->session);
     if (!start_segment(guest))
         return FP_PHASE_REFUSING;

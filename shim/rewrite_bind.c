@@ -28,12 +28,38 @@ static bool asks_for_no_port(int fd) {
     return getsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &value, &length) == 0 && value != 0;
 }
 
+/* The real port that was asked for a sentinel is not to be had, and whose it is. */
+static void log_taken(const struct fp_caller *caller, struct fp_line *line, unsigned protocol, uint16_t requested,
+                      uint16_t asked) {
+    fp_owner owner = fp_entry_owner(caller->guest->handle.segment, protocol, asked);
+    fp_line_text(line, "FREEPORT_SENTINELS: ");
+    fp_line_number(line, requested);
+    fp_line_text(line, "=");
+    fp_line_number(line, asked);
+    fp_line_text(line, protocol == FP_TCP ? ": tcp port " : ": udp port ");
+    fp_line_number(line, asked);
+    if (owner != 0 && !fp_owner_gone_quick(owner)) {
+        fp_line_text(line, " is that of process ");
+        fp_line_number(line, (uint64_t)fp_owner_pid(owner));
+        fp_line_text(line, "; end it, or ask for another (freeport list)");
+    } else {
+        fp_line_text(line,
+                     " is bound by a program that freeport does not know; end it, or ask for another (ss -tulpn)");
+    }
+    fp_log_end(caller, line);
+}
+
 static void log_failure(const struct fp_caller *caller, unsigned protocol, uint16_t requested, int error) {
     const struct fp_settings *settings = &caller->guest->settings;
     struct fp_line line;
     if ((error != -EADDRINUSE && error != -ETIMEDOUT && error != -ENOSPC) ||
         !fp_log_begin(&line, settings, FP_LOG_ERROR))
         return;
+    uint16_t asked = fp_pinned(&settings->pins, protocol, requested);
+    if (asked != 0) {
+        log_taken(caller, &line, protocol, requested, asked);
+        return;
+    }
     fp_line_text(&line, protocol == FP_TCP ? "FREEPORT_TCP=" : "FREEPORT_UDP=");
     fp_line_text(&line, settings->range[protocol]);
     fp_line_text(&line, ": ");

@@ -252,8 +252,8 @@ change to a directory that is there"
     range="FROM-TO or PORT, several with commas, 1 to 65535, 1023 characters at most"
     refused --tcp x "freeport: --tcp: 'x': expected $range"
     refused --udp 0-5 "freeport: --udp: '0-5': expected $range"
-    refused --sentinels 8080/sctp "freeport: --sentinels: '8080/sctp': expected PORT, FROM-TO or all, each with /tcp \
-or /udp or neither, several with commas, 1 to 65535"
+    refused --sentinels 8080/sctp "freeport: --sentinels: '8080/sctp': expected PORT, FROM-TO, PORT=REAL or all, each \
+with /tcp or /udp or neither, several with commas, 1 to 65535; REAL in the range, and once"
     refused --name 'a b' "freeport: --name: 'a b': expected 1 to 32 of A-Z a-z 0-9 _ . -"
     refused --session 'a b' "freeport: --session: 'a b': expected 1 to 64 printable ASCII characters, no space; \
 auto: named after the worktree; new: one of its own"

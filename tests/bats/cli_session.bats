@@ -247,3 +247,50 @@ what there is"
     run -2 freeport help fly
     assert_output --partial "freeport: 'fly': expected a verb"
 }
+
+# --- PORT=REAL -------------------------------------------------------------------------------------------------------
+
+@test "PORT=REAL: that real port, each time, and by both protocols' own" {
+    real=$(range_port "$range" 7)
+    for _ in 1 2; do
+        serves server --session s --udp "$range" --sentinels "3000=$real,4000,5000=$(range_port "$range" 9)/udp" -- \
+            3000 4000 5000/udp
+        assert_equal "$(freeport port 3000 --session s)" "$real"
+        assert_equal "$(freeport port 5000/udp --session s)" "$(range_port "$range" 9)"
+        assert_not_equal "$(freeport port 4000 --session s)" "$real"
+        stop "$BACKGROUND_PID"
+    done
+    # Asked for later, by a session that had another.
+    serves other --session t -- 3000
+    stop "$BACKGROUND_PID"
+    serves other --session t --sentinels "3000=$(range_port "$range" 8)" -- 3000
+    assert_equal "$(freeport port 3000 --session t)" "$(range_port "$range" 8)"
+    run -0 freeport run --tcp "$range" --session u --sentinels "3000=$(range_port "$range" 11)" --export P=3000 \
+        sh -c 'echo "$P"'
+    assert_output "$(range_port "$range" 11)"
+}
+
+@test "PORT=REAL for a port that is taken: an error that says by whom" {
+    real=$(range_port "$range" 7)
+    stranger host tcp4 bind 127.0.0.1 "$real" listen
+    run -3 freeport run --tcp "$range" --session s --sentinels "3000=$real" echo started
+    assert_output "freeport: --sentinels: '3000=$real': tcp port $real is taken by process $BACKGROUND_PID (fpsock); \
+end it, or ask for another"
+    FREEPORT_TCP=$range FREEPORT_SENTINELS=3000=$real run -0 fpsock tcp4 bind 127.0.0.1 3000
+    assert_line "freeport: FREEPORT_SENTINELS: 3000=$real: tcp port $real is bound by a program that freeport does not \
+know; end it, or ask for another (ss -tulpn)"
+    assert_line EADDRINUSE
+    serves server --session one --sentinels "3000=$(range_port "$range" 8)" -- 3000
+    run -3 freeport run --tcp "$range" --session two --sentinels "3000=$(range_port "$range" 8)" echo started
+    assert_output --regexp "is taken by process [0-9]+ \(python3\); end it, or ask for another\$"
+}
+
+@test "PORT=REAL outside of the range, twice, or of several ports: a usage error" {
+    first=${range%-*}
+    for bad in 3000=9 "3000=$first,3000=$((first + 1))" "3000=$first,4000=$first" "3000-3001=$first" \
+        "3000=$first-$((first + 1))" 3000= all=1; do
+        run -2 freeport run --tcp "$range" --sentinels "$bad" echo started
+        assert_output "freeport: --sentinels: '$bad': expected PORT, FROM-TO, PORT=REAL or all, each with /tcp or /udp or \
+neither, several with commas, 1 to 65535; REAL in the range, and once"
+    done
+}
