@@ -207,7 +207,7 @@ static bool mptcp_remains(const struct difference *difference, const struct hist
 /* The first byte of a port does not tell which it is. A connected socket's is asked for once more. */
 static bool half_a_port(const struct difference *difference, const struct history *history) {
     return receives(history->now.step->op) && history->now.step->room == 3 &&
-           strstr(difference->freeport, ":half of a port") && strstr(difference->kernel, ":half of ");
+           strstr(difference->freeport, ":half of ") && strstr(difference->kernel, ":half of ");
 }
 
 /*
@@ -288,7 +288,7 @@ static const struct {
      "ends with SIGSEGV instead of EFAULT",
      unmapped_destination},
     {"**Multicast and broadcast** go out with the port that the program wrote", multicast},
-    {"A datagram's sender, of whose name there is room for half of the port, reads as the real port", half_a_port},
+    {"A datagram's sender, of whose name there is room for half of the port, may read as another port", half_a_port},
 };
 
 void intended_print(void) {
