@@ -16,10 +16,10 @@ struct name {
     socklen_t length;
 };
 
-/* The room that the program has for a name; 0: too little for a port, or none that can be read. */
+/* The room that the program has for a name; 0: too little for half a port, or none that can be read. */
 static socklen_t room_of(const struct fp_notice *notice, uint64_t at) {
     int32_t room = 0;
-    return fp_notice_read(notice, at, &room, sizeof room) && room >= 4 ? (socklen_t)room : 0;
+    return fp_notice_read(notice, at, &room, sizeof room) && room >= 3 ? (socklen_t)room : 0;
 }
 
 /* Whether the name reads otherwise in this session: then it is changed. */

@@ -92,3 +92,14 @@ s = socket.create_connection(("127.0.0.1", 8080)); print(s.getpeername()[1])'
     assert_equal "$(cat out)" "$(printf 'ok\n127.0.0.1 8080')"
     wait_for "$PATIENCE" nobody_is_left
 }
+
+@test "a name for which there is room up to the midst of the port is the sentinel's" {
+    run -0 runs --via seccomp -- python3 -c '
+import ctypes, socket
+s = socket.socket()
+s.bind(("127.0.0.1", 8080))
+name, room = ctypes.create_string_buffer(3), ctypes.c_int(3)
+assert ctypes.CDLL(None).getsockname(s.fileno(), name, ctypes.byref(room)) == 0
+print(name.raw[2])'
+    assert_output $((8080 >> 8))
+}
