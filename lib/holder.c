@@ -18,6 +18,7 @@ enum { MOST_SOCKETS = 16, CHUNK = 1024, LINE = 512, PATH = 64 };
 struct sockets {
     uint64_t inodes[MOST_SOCKETS];
     unsigned count;
+    bool waiting; /* there are connections without a socket, in TIME_WAIT */
 };
 
 static uint64_t number(const char **text, unsigned base) {
@@ -94,6 +95,8 @@ static bool note_socket(const char *line, void *context) {
     uint64_t inode = number(&text, 10);
     if (inode != 0) /* 0: the kernel's own, such as a connection in TIME_WAIT */
         search->found->inodes[search->found->count++] = inode;
+    else
+        search->found->waiting = true;
     return search->found->count < MOST_SOCKETS;
 }
 
@@ -111,6 +114,7 @@ static void find_sockets(struct sockets *found, unsigned protocol, uint16_t port
     };
     struct port_search search = {.port = port, .found = found};
     found->count = 0;
+    found->waiting = false;
     for (unsigned family = 0; family < 2 && found->count < MOST_SOCKETS; family++)
         each_line(AT_FDCWD, tables[protocol & 1][family], note_socket, &search);
 }
@@ -355,4 +359,10 @@ bool fp_held_by_stranger(unsigned protocol, uint16_t port, pid_t likely, dev_t d
         if (is_one_of(later.inodes[i], &sockets))
             return true;
     return false;
+}
+
+bool fp_port_lingers(uint16_t port) {
+    struct sockets sockets;
+    find_sockets(&sockets, FP_TCP_INDEX, port);
+    return sockets.count == 0 && sockets.waiting;
 }

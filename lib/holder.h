@@ -39,4 +39,7 @@ bool fp_holder_proved(const struct fp_holder *holder);
 bool fp_held_by_stranger(unsigned protocol, uint16_t port, pid_t likely, dev_t device, ino_t inode,
                          struct fp_holder *found);
 
+/* True where all that is left on a TCP port are connections in TIME_WAIT. Reads the host's socket tables, as above. */
+bool fp_port_lingers(uint16_t port);
+
 #endif

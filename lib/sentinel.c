@@ -203,16 +203,31 @@ static int lose(struct fp_attempt *attempt) {
     return -EADDRINUSE;
 }
 
+/*
+ * True where a server that ended a moment ago has left connections in TIME_WAIT on a sentinel's own place. They keep
+ * the port from a bind without reuse flags; a program that sets SO_REUSEADDR, as servers do, is to come up where it
+ * was.
+ */
+static bool lingers(const struct fp_attempt *attempt, uint16_t port) {
+    enum { NEAR = 8 };
+    const struct fp_search *search = &attempt->search;
+    bool near = (uint16_t)(port - search->start - 1) < NEAR || port == asked_for(attempt);
+    return search->placed && near && attempt->bind->protocol == FP_TCP_INDEX && fp_port_lingers(port);
+}
+
 /* The first bind of a sentinel in its session. -EADDRINUSE: try the next port; -EAGAIN: look at the session again. */
 static int bind_first(struct fp_attempt *attempt, uint16_t port, bool claimed) {
     int error = probe(attempt, port);
+    bool after = error == -EADDRINUSE && lingers(attempt, port);
+    if (after)
+        error = 0;
     if (error == 0 && !claimed) {
         if (!seize(attempt, port))
             return -EAGAIN;
         claimed = true;
     }
     if (error == 0)
-        error = fp_attempt_bind_alone(attempt, port);
+        error = after ? fp_attempt_bind(attempt, port) : fp_attempt_bind_alone(attempt, port);
     if (error == 0) {
         struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, port);
         fp_meaning meaning = atomic_load(&entry->meaning);
@@ -489,6 +504,8 @@ int fp_bind_sentinel(const struct fp_bind *bind, uint16_t *port, bool *conflict)
 /* A port that is free in the kernel becomes the session's, and nobody has bound it. As bind_first(). */
 static int pledge_first(struct fp_attempt *attempt, uint16_t port, bool claimed, bool exported) {
     int error = probe(attempt, port);
+    if (error == -EADDRINUSE && lingers(attempt, port))
+        error = 0;
     if (error == 0 && !claimed && !seize(attempt, port))
         return -EAGAIN;
     if (error != 0) {

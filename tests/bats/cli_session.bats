@@ -95,6 +95,31 @@ print(errno.errorcode[socket.socket().connect_ex(("127.0.0.1", 3001))])'
     assert_not_equal "$(freeport port 3000)" "$first"
 }
 
+@test "the same port again over connections in TIME_WAIT, without the segment" {
+    serve='import socket
+server = socket.socket()
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+server.bind(("127.0.0.1", 3000))
+server.listen()
+client = socket.create_connection(("127.0.0.1", 3000))
+accepted = server.accept()[0]
+accepted.close() # the server first: it waits
+client.recv(1)
+client.close()'
+    freeport run --tcp "$range" --session s /usr/bin/python3 -c "$serve"
+    first=$(freeport port 3000 --session s)
+    ss -Htan "sport = :$first" | grep -q TIME-WAIT
+    for _ in 1 2; do
+        rm "/dev/shm$TEST_SEGMENT"
+        freeport run --tcp "$range" --session s /usr/bin/python3 -c "$serve"
+        assert_equal "$(freeport port 3000 --session s)" "$first"
+    done
+    # Without SO_REUSEADDR it is busy, as on the real port.
+    rm "/dev/shm$TEST_SEGMENT"
+    FREEPORT_TCP=$range FREEPORT_SENTINELS=3000 FREEPORT_SESSION=s fpsock tcp4 bind 127.0.0.1 3000
+    assert_not_equal "$(freeport port 3000 --session s)" "$first"
+}
+
 # --- The terminal ----------------------------------------------------------------------------------------------------
 
 # on_terminal COMMAND...: what the command, which ends by itself, says on a terminal of its own.
