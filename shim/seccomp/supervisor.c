@@ -20,6 +20,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#ifndef SECCOMP_ADDFD_FLAG_SEND /* headers before Linux 5.14 */
+#define SECCOMP_ADDFD_FLAG_SEND (1UL << 1)
+#endif
 #ifndef SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
