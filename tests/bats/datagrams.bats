@@ -162,7 +162,7 @@ receives() {
 @test "recvmmsg: many messages, all from the sentinel, with more of them than one would have room for" {
     for way in "${WAYS[@]}"; do
         receives "$way" 100 sendnumbers 70 127.0.0.1 "$SENTINEL"
-        assert_equal "$(tail -n +4 <<<"$output")" "$(seq -f "%.0f 127.0.0.1 $SENTINEL2" 70)"
+        assert_equal "$(grep " 127.0.0.1 " <<<"$output")" "$(seq -f "%.0f 127.0.0.1 $SENTINEL2" 70)"
     done
 }
 

@@ -365,9 +365,15 @@ static int open_as_user(uid_t user, const char *name, uid_t trusted) {
     return WEXITSTATUS(status);
 }
 
+/* Not in a chroot that has a folder of root's there. */
+static bool everybody_makes_objects(void) {
+    struct stat st;
+    return stat("/dev/shm", &st) == 0 && (st.st_mode & S_IWOTH) != 0;
+}
+
 static void another_users_is_refused_unless_it_is_trusted_or_roots(void **state) {
     (void)state;
-    if (geteuid() != 0)
+    if (geteuid() != 0 || !everybody_makes_objects())
         skip();
     assert_int_equal(open_as_user(NOBODY, own_name, (uid_t)-1), 0);
     assert_int_equal(object(own_name).st_uid, NOBODY);
