@@ -139,12 +139,18 @@ static bool differ_in_ports(const char *a, const char *b) {
     return differ && !*a && !*b;
 }
 
-/* A peer of such a socket, which has another port from then on, or the same; and one that wants the port by its number.
+static bool exchanges(enum operation op) {
+    return receives(op) || (op >= OP_SEND && op <= OP_SENDMMSG) || op == OP_POLL || op == OP_GETSOCKOPT;
+}
+
+/*
+ * Such a socket, and its peers: it has another port from then on, or the same; it hears what is sent to that; and
+ * nobody else binds it.
  */
 static bool shows_port_given_up(const struct difference *difference, const struct history *history) {
-    bool wanted = history->now.step->op == OP_BIND && history->now.port == MADE_UP &&
-                  result_is(difference->freeport, "EADDRINUSE");
-    if (!wanted && !differ_in_ports(difference->kernel, difference->freeport))
+    enum operation op = history->now.step->op;
+    bool wanted = op == OP_BIND && history->now.port == MADE_UP && result_is(difference->freeport, "EADDRINUSE");
+    if (!wanted && !exchanges(op) && !differ_in_ports(difference->kernel, difference->freeport))
         return false;
     for (unsigned i = 0; i < history->count; i++)
         if (port_is_given_up(history, history->events[i].socket))
@@ -216,8 +222,7 @@ static bool half_a_port(const struct difference *difference, const struct histor
  */
 static bool client_before_server(const struct difference *difference, const struct history *history) {
     enum operation op = history->now.step->op;
-    if (strcmp(difference->connect, "fallthrough") != 0 || !(receives(op) || op == OP_POLL || op == OP_GETSOCKOPT ||
-                                                             op == OP_SEND || (op >= OP_SENDTO && op <= OP_SENDMMSG)))
+    if (strcmp(difference->connect, "fallthrough") != 0 || !exchanges(op))
         return false;
     for (unsigned i = 0; i < history->count; i++) {
         const struct event *client = &history->events[i];
