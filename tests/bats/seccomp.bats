@@ -52,7 +52,8 @@ while True: s.sendto(*s.recvfrom(100))" >server & server=$!
     run -0 runs --via seccomp --export PORT=8080/udp -- sh -c '
         "$0" udp4 bind 127.0.0.1 8080 echo it >server & server=$!
         until grep -qs ready server; do sleep 0.05; done
-        "$0" udp4 sendto 127.0.0.1 "$PORT" x recvfrom sendto 127.0.0.1 8080 y recvfrom | sed "s/ $PORT$/ told/"
+        "$0" udp4 sendto 127.0.0.1 "$PORT" x arrived recvfrom sendto 127.0.0.1 8080 y arrived recvfrom |
+            sed "s/ $PORT$/ told/"
         kill $server' "$FREEPORT_PROGRAMS/fpclient"
     got ok "it:x 127.0.0.1 told" ok "it:y 127.0.0.1 8080"
 }

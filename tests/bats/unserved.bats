@@ -1,4 +1,4 @@
-# shellcheck shell=bats disable=SC2016,SC2030,SC2031
+# shellcheck shell=bats disable=SC2016,SC2030,SC2031,SC2154
 # SPDX-License-Identifier: MIT
 # Clients of a sentinel that nobody in the session has bound, and clients that join a session by its name alone.
 

@@ -208,6 +208,14 @@ static void wait_connected(struct runner *runner, char **arguments) {
     say("%s", error ? error_name(error) : "ok");
 }
 
+/* Until a datagram is there. */
+static void wait_arrived(struct runner *runner, char **arguments) {
+    (void)arguments;
+    struct pollfd wait = {.fd = current(runner), .events = POLLIN};
+    if (poll(&wait, 1, 10000) != 1)
+        die("arrived");
+}
+
 /* Sending */
 
 static long send_to(const struct runner *runner, const char *text, int flags, const void *at, socklen_t length) {
@@ -749,6 +757,7 @@ const struct word own_words[] = {
     {"listen", 0, listen_here},
     {"connect", 2, connect_address},
     {"connected", 0, wait_connected}, /* how a connection that was in progress came out */
+    {"arrived", 0, wait_arrived},     /* a datagram is there, so that no call waits for it */
     {"sendto", 3, send_with_sendto},
     {"sendmsg", 3, send_with_sendmsg},
     {"sendmmsg", 1, send_many},       /* COUNT (ADDRESS PORT TEXT)... */
