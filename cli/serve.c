@@ -121,7 +121,8 @@ static void answer(const struct server *server, struct client *client) {
     fp_owner owner = owner_for(client);
     if (owner == 0)
         cli_error("serve: a client that is another user's, or gone, gets no port");
-    int length = snprintf(text, sizeof text, "%u\n", owner != 0 ? reserve(server, owner) : 0);
+    unsigned port = owner != 0 ? reserve(server, owner) : 0;
+    int length = snprintf(text, sizeof text, "%u\n", port);
     if (send(client->fd, text, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         return; /* it is gone, and so is what was reserved for it */
 }

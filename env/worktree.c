@@ -45,8 +45,11 @@ static void make_name(const char *text, char session[static FP_SESSION_BYTES]) {
     bool changed = false;
     size_t length = 0;
     for (const char *at = text; *at; at++) {
-        char character = plain(*at) ? *at : '-';
-        changed |= character != *at;
+        char character = *at;
+        if (!plain(character)) {
+            character = '-';
+            changed = true;
+        }
         if (length < LONGEST && (character == *at || (length > 0 && session[length - 1] != '-')))
             session[length++] = character;
         else
@@ -129,11 +132,8 @@ static void join(const char *repository, const char *worktree, char *text, size_
     size_t length = strlen(repository), all = length + 1 + strlen(worktree) + 1;
     bool said = strncmp(worktree, repository, length) == 0 && worktree[length] == '-';
     text[0] = 0;
-    if (!said && all <= size) {
-        memcpy(text, repository, length);
-        text[length] = '-';
-        text[length + 1] = 0;
-    }
+    if (!said && all <= size)
+        stpcpy(stpcpy(text, repository), "-");
     strncat(text, worktree, size - strlen(text) - 1);
 }
 

@@ -11,7 +11,7 @@ setup() {
     unset FREEPORT_CONFIG
     export HOME=$BATS_TEST_TMPDIR/home
     mkdir -p "$HOME/.config" "$BATS_TEST_TMPDIR/shop/src/deep"
-    cd "$BATS_TEST_TMPDIR/shop"
+    cd "$BATS_TEST_TMPDIR/shop" || return
     mkdir .git # as far as freeport looks
     FILE=$PWD/freeport.ini
 }

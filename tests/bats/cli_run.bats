@@ -202,7 +202,6 @@ named() { (cd "$1" && shows FREEPORT_SESSION); }
 }
 
 @test "outside of a repository the session is the directory's; what a name can't hold is replaced" {
-    hashed='^[A-Za-z0-9._-]+-[0-9a-f]{6}$'
     cd "$BATS_TEST_TMPDIR"
     long=$(printf 'a%.0s' {1..200})
     for name in "two words" "ümläut" "$long" "$long-b" $'new\nline' プロジェクト; do

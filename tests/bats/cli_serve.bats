@@ -12,9 +12,9 @@ setup() {
     ADDRESS=$BATS_TEST_TMPDIR/socket
 }
 
-# serve OPTION...: in the background, at $ADDRESS, until it is ready.
+# serve: in the background, at $ADDRESS, until it is ready.
 serve() {
-    freeport_background serve serve --tcp "$range" --udp "$range" "$@" "$ADDRESS"
+    freeport_background serve serve --tcp "$range" --udp "$range" "$ADDRESS"
     wait_lines "$BATS_TEST_TMPDIR/serve.log" 1 >/dev/null
 }
 

@@ -149,7 +149,7 @@ BATS
     configure NAMES="$BATS_TEST_TMPDIR/names"
     twice bats env -u BATS_TMPDIR BATS_LIB_PATH="$PREFIX/lib/bats" bats library.bats
     assert_equal "$(sort -u "$NAMES" | wc -l)" 2
-    for name in $(cat "$NAMES"); do run -1 freeport stop "$name"; done # the teardown has ended it
+    while read -r name; do run -1 freeport stop "$name"; done <"$NAMES" # the teardown has ended it
 }
 
 @test "the pytest plugin: a session for each worker, two suites at once" {
