@@ -179,9 +179,19 @@ static int call_connect(struct bench *bench, unsigned i) {
     return connect(bench->client, (struct sockaddr *)&bench->there, sizeof bench->there);
 }
 
+static int serve_connected(struct bench *bench, unsigned i) {
+    return serve(bench, ORDINARY) == 0 ? call_connect(bench, i) : -1;
+}
+
 static int call_sendto(struct bench *bench, unsigned i) {
     (void)i;
     return sendto(bench->client, "x", 1, 0, (struct sockaddr *)&bench->there, sizeof bench->there) == 1 ? 0 : -1;
+}
+
+/* Without an address: no filter of ours looks at it. */
+static int call_send(struct bench *bench, unsigned i) {
+    (void)i;
+    return send(bench->client, "x", 1, 0) == 1 ? 0 : -1;
 }
 
 static int receive(int fd) {
@@ -372,6 +382,7 @@ static const struct measure measures[] = {
     {"unix-bind", nothing, open_unix, bind_unix, close_socket, CHUNK, NULL},
     {"connect", serve_ordinary, nothing, call_connect, nothing, CHUNK, NULL},
     {"sendto", serve_ordinary, nothing, call_sendto, call_recvfrom, CHUNK, NULL},
+    {"send", serve_connected, nothing, call_send, call_recvfrom, CHUNK, NULL},
     {"recvfrom", serve_ordinary, call_sendto, call_recvfrom, nothing, CHUNK, NULL},
     {"getsockname", serve_ordinary, nothing, call_getsockname, nothing, CHUNK, NULL},
     {"syscall", nothing, nothing, call_getppid, nothing, CHUNK, NULL},

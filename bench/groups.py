@@ -27,13 +27,17 @@ class Groups:
     def __init__(self, build, peers, quick):
         self.fpbench = os.path.join(build, "bench", "fpbench")
         self.empty = os.path.join(build, "bench", "libfpempty.so")
+        self.fpcontinue = os.path.join(build, "bench", "fpcontinue")
+        self.freeport = os.path.join(build, "cli", "freeport")
+        self.launcher = os.path.join(build, "shim", "freeport-launch")
         self.shim = os.path.join(build, "shim", "libfreeport_shim.so")
         self.rebind_program = os.path.join(build, "tests", "stress", "rebind")
         self.peer_modules = peers
         self.quick = quick
         self.all = {
             "empty": self.port_zero, "fill": self.fill, "none": self.none_left, "elsewhere": self.elsewhere,
-            "sentinel": self.sentinel, "crowd": self.crowd, "start": self.start, "processes": self.processes, "rebind": self.rebind,
+            "sentinel": self.sentinel, "seccomp": self.seccomp, "crowd": self.crowd, "start": self.start,
+            "processes": self.processes, "rebind": self.rebind,
             "range": self.sizes, "sessions": self.sessions, "assignments": self.assignments, "prices": self.prices,
             "peers": self.peers}
 
@@ -55,6 +59,19 @@ class Groups:
         first, last = port_range.split("-")
         without = "" if by_shim else "env -u LD_PRELOAD "
         return f"exec {without}{self.fpbench} take {first} {last} {percent}" if percent else None
+
+    def under_filter(self, label, *words, **others):
+        """Below a supervisor, by the filter alone."""
+        return self.around(label, [self.freeport, "run", "--via", "seccomp", "--quiet", "--session", "1-0000000000000001",
+                                   "--tcp", MIDDLE, "--udp", MIDDLE, "--sentinels", "8080", "--segment", "{segment}",
+                                   "--"], *words, **others)
+
+    def only_notified(self, label, *words, **others):
+        return self.around(label, [self.fpcontinue], *words, **others)
+
+    def around(self, label, before, *words, **others):
+        variant = self.bench(label, *words, **others)
+        return Variant(label, [*before, *variant.command], variant.environment)
 
     def filled(self, port_range, percent, *words):
         """The kernel, and the shim beside strangers and beside its own."""
@@ -90,6 +107,18 @@ class Groups:
         for percent in () if self.quick else (90, 99):
             yield Row(f"fill.{percent}.large", f"bind(0) cycle, {percent} % of 60,000 ports taken",
                       self.filled(LARGE, percent, "bind-cycle"))
+
+    def seccomp(self):
+        for words, title in (("bind-cycle", "bind(0) cycle, TCP, under the filter"),
+                             ("sentinel-connect", "connect to a sentinel (UDP), under the filter")):
+            yield Row(f"seccomp.{words}", title, [
+                self.only_notified("only notified", words), self.bench("kernel", words),
+                self.under_filter("the session's", words)],
+                goals={"the session's": no_slower_than(1.3)}, published=True)
+        for words, title in (("send", "send on a connected socket"), ("syscall", "syscall(SYS_getppid)")):
+            yield Row(f"seccomp.{words}", f"{title}, under the filter", [
+                self.bench("kernel", words), self.under_filter("under the filter", words)],
+                starts=MANY_STARTS, goals={"under the filter": within(5)}, published=True)
 
     def none_left(self):
         rows = ((MIDDLE, "1,000", 2, 1), (LARGE, "60,000", 50, 1))

@@ -130,6 +130,7 @@ __attribute__((noreturn)) static void be_supervisor(struct fp_supervisor *superv
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
+    prctl(PR_SET_NAME, "freeport"); /* by which lib/holder.c knows it */
     int error = fp_supervisor_open(supervisor);
     if (error != 0) {
         cli_error("%s: no supervisor: %s", command[0], strerror(-error));

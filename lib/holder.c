@@ -239,6 +239,77 @@ static void look_at_hidden(int directory, const char *id, struct process_search 
     search->blind |= status.state == 'R' || status.state == 'D';
 }
 
+/* What /proc/PID/status says of a process's place in the tree, and of its filters of system calls. */
+struct place {
+    pid_t parent;
+    unsigned filters;
+    bool supervisor; /* by its name */
+};
+
+static bool begins(const char *line, const char *word, const char **rest) {
+    size_t length = strlen(word);
+    if (strncmp(line, word, length) != 0)
+        return false;
+    *rest = line + length;
+    return true;
+}
+
+static bool note_place(const char *line, void *context) {
+    struct place *place = context;
+    const char *rest;
+    if (begins(line, "Name:\t", &rest))
+        place->supervisor = strcmp(rest, "freeport") == 0;
+    else if (begins(line, "PPid:\t", &rest))
+        place->parent = (pid_t)number(&rest, 10);
+    else if (begins(line, "Seccomp_filters:\t", &rest))
+        place->filters = (unsigned)number(&rest, 10);
+    return true;
+}
+
+static bool place_of(int proc, const char *pid, struct place *place) {
+    char path[PATH];
+    *place = (struct place){.parent = 0};
+    append(append(path, pid), "/status");
+    return strlen(pid) <= 10 && each_line(proc, path, note_place, place);
+}
+
+static bool has_mapped(int directory, const char *id, struct process_search *search) {
+    char path[PATH];
+    append(append(path, id), "/maps");
+    search->mapping.any = search->mapping.found = false;
+    if (each_line(directory, path, note_mapping, &search->mapping))
+        return search->mapping.found;
+    note_failure(search);
+    search->mapping.any = true; /* as far as can be told */
+    return false;
+}
+
+static void pid_text(char text[static 12], pid_t pid);
+
+/*
+ * Whether a supervisor serves the process: one that it descends from, with the segment mapped and a filter less. A
+ * program that never calls libc has nothing mapped itself.
+ */
+static bool is_served(const char *pid, struct process_search *search) {
+    enum { MOST_ANCESTORS = 256 };
+    struct place own, above;
+    char text[12];
+    int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool served = false;
+    if (proc >= 0 && place_of(proc, pid, &own) && own.filters > 0) {
+        above = own;
+        for (int i = 0; i < MOST_ANCESTORS && above.parent > 0 && !served; i++) {
+            pid_text(text, above.parent);
+            if (!place_of(proc, text, &above))
+                break;
+            served = above.supervisor && above.filters < own.filters && has_mapped(proc, text, search);
+        }
+    }
+    if (proc >= 0)
+        close(proc);
+    return served;
+}
+
 /*
  * Whether a task holds one of the sockets and has the segment mapped, or no memory any more: it is ending, and nobody
  * can tell what it was. That memory goes first, and sockets later.
@@ -262,13 +333,7 @@ static bool task_is_ours(int directory, const char *id, struct process_search *s
     close(descriptors);
     if (!holds || search->by_table)
         return holds;
-    append(append(path, id), "/maps");
-    search->mapping.any = search->mapping.found = false;
-    if (!each_line(directory, path, note_mapping, &search->mapping)) {
-        note_failure(search);
-        return false;
-    }
-    return search->mapping.found || !search->mapping.any;
+    return has_mapped(directory, id, search) || !search->mapping.any || is_served(id, search);
 }
 
 /* Its first thread shows what all have; where that one has ended, the others do. */

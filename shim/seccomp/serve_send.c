@@ -48,13 +48,15 @@ enum { LOOK_MS = 10 };
  * and has no signal is looked at again and again, since no handler runs meanwhile. 0, or a negative errno.
  */
 static int wait_for_room(struct fp_notice *notice, int fd, int flags) {
+    struct pollfd ready = {.fd = fd, .events = POLLOUT};
     if ((flags & MSG_DONTWAIT) || (fcntl(fd, F_GETFL) & O_NONBLOCK))
         return -EAGAIN;
+    if (poll(&ready, 1, 0) > 0)
+        return 0;
     fp_notice_may_wait(notice);
     if (notice->leads)
         return -ENOBUFS; /* no thread is left that could receive meanwhile */
     for (;;) {
-        struct pollfd ready = {.fd = fd, .events = POLLOUT};
         if (poll(&ready, 1, LOOK_MS) > 0)
             return 0;
         if (!fp_notice_waits(notice) || interrupted(notice))
@@ -62,14 +64,21 @@ static int wait_for_room(struct fp_notice *notice, int fd, int flags) {
     }
 }
 
-static int64_t send_message(struct fp_notice *notice, int fd, const struct msghdr *message, int flags) {
+/* A connection that the send has begun (MSG_FASTOPEN) is waited for, and the data goes over it then. */
+static int64_t send_message(struct fp_notice *notice, int fd, struct msghdr *message, int flags) {
     for (;;) {
         ssize_t sent = sendmsg(fd, message, own_flags(flags));
-        if (sent >= 0 || errno != EAGAIN)
-            return sent >= 0 ? sent : -errno;
-        int error = wait_for_room(notice, fd, flags);
-        if (error != 0)
-            return error;
+        int error = sent < 0 ? -errno : 0;
+        if (error != -EAGAIN && error != -EINPROGRESS)
+            return error == 0 ? sent : error;
+        int wait = wait_for_room(notice, fd, flags);
+        if (wait != 0)
+            return wait == -EAGAIN ? error : wait;
+        if (error == -EINPROGRESS) {
+            flags &= ~MSG_FASTOPEN;
+            message->msg_name = NULL;
+            message->msg_namelen = 0;
+        }
     }
 }
 

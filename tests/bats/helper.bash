@@ -36,9 +36,12 @@ freeport_setup() {
 
     [[ -e /proc/self/stat ]] || cannot "no /proc, in which these tests find their processes"
 
+    skip_if_different
+
     local variable
     for variable in "${!FREEPORT_@}"; do
         case $variable in
+            FREEPORT_TEST_VIA) ;;
             FREEPORT_SHIM | FREEPORT_CLI | FREEPORT_BUILD | FREEPORT_LIBRARY | FREEPORT_PROGRAMS) ;;
             FREEPORT_SANITIZE | FREEPORT_SANITIZER_RUNTIME | FREEPORT_NO_SKIPS) ;;
             *) unset "$variable" ;;
@@ -171,6 +174,11 @@ assert_in_range() {
 
 # shim COMMAND...: the command under the shim, which bats itself is not. NAME=VALUE may stand before it, as with env.
 shim() {
+    if [[ ${FREEPORT_TEST_VIA:-} ]]; then
+        filter_command "$@"
+        timeout --kill-after=5 "$PATIENCE" "${FILTER_COMMAND[@]}" 3>&-
+        return
+    fi
     timeout --kill-after=5 "$PATIENCE" \
         env LD_PRELOAD="$(preload)" ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}" "$@" 3>&-
 }
@@ -180,8 +188,35 @@ shim() {
 shim_background() {
     local name=$1
     shift
+    if [[ ${FREEPORT_TEST_VIA:-} ]]; then
+        filter_command FREEPORT_REPORT="${FREEPORT_REPORT-$(report_of "$name")}" "$@"
+        background "$name" "${FILTER_COMMAND[@]}"
+        return
+    fi
     background "$name" env LD_PRELOAD="$(preload)" ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}" \
         FREEPORT_REPORT="${FREEPORT_REPORT-$(report_of "$name")}" "$@"
+}
+
+# filter_command [NAME=VALUE...] COMMAND...: with FREEPORT_TEST_VIA=seccomp, a test file runs a second time, with static
+# programs in FREEPORT_PROGRAMS. FILTER_COMMAND is what runs the command under the filter, in a session as the shim makes
+# up; and with no more sentinels than the test has named.
+filter_command() {
+    local variables=("FREEPORT_SESSION=${FREEPORT_SESSION-$(tree "$BASHPID$RANDOM")}")
+    variables+=("FREEPORT_SENTINELS=${FREEPORT_SENTINELS-}")
+    while [[ $1 == *=* || $1 == env ]]; do
+        [[ $1 == env ]] || variables+=("$1")
+        shift
+    done
+    FILTER_COMMAND=(env "${variables[@]}" "$FREEPORT_CLI" run --via "$FREEPORT_TEST_VIA" --quiet -- "$@")
+}
+
+# What differs by nature under the filter is listed, each test with its reason.
+skip_if_different() {
+    local reason
+    [[ ${FREEPORT_TEST_VIA:-} ]] || return 0
+    reason=$(awk -F '\t' -v file="${BATS_TEST_FILENAME##*/}" -v name="$BATS_TEST_DESCRIPTION" \
+        '$1 == file && $2 == name { print $3 }' "$BATS_TEST_DIRNAME/seccomp.differs")
+    [[ -z $reason ]] || skip "$reason"
 }
 
 # background NAME COMMAND...: without the shim. No descriptor of bats' own is left open, or bats would wait for it.

@@ -1,0 +1,3 @@
+module freeport.test/fpgo
+
+go 1.16
