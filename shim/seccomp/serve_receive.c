@@ -167,7 +167,7 @@ int64_t fp_serve_recvmmsg(struct fp_notice *notice) {
     int fd = receiver(notice);
     if (fd < 0)
         return FP_GOES_ON;
-    int64_t result = receive_all(notice, fd, count < FP_MOST_MESSAGES ? count : FP_MOST_MESSAGES, flags);
+    int64_t result = receive_all(notice, fd, count, flags);
     close(fd);
     return result == -EAGAIN ? FP_GOES_ON : result;
 }

@@ -455,7 +455,8 @@ static void say_datagram(long got, int error, const char *data, const char *name
 static void wait_for_datagram(const struct runner *runner) {
 #ifdef FPCLIENT_POLLS
     struct pollfd ready = {.fd = current(runner), .events = POLLIN};
-    poll(&ready, 1, 10000);
+    if (!(fcntl(ready.fd, F_GETFL) & O_NONBLOCK))
+        poll(&ready, 1, 10000);
 #else
     (void)runner;
 #endif

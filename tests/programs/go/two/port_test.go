@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-package main
+package two
 
 import (
 	"net"
@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Each package's test binds the same port, and keeps it for a while.
+// Each package's test has the same port written into it, and keeps it for a while.
 func TestPort(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:8080")
 	if err != nil {
