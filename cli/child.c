@@ -93,6 +93,19 @@ void cli_child_signal(const struct cli_child *child, int number) {
         kill(child->pid, number);
 }
 
+/* On the command's standard error: this process has let go of its own. */
+static void say_orphaned(const struct cli_child *child) {
+    static const char line[] =
+        "freeport: the supervisor of this run was killed: in programs that are under its filter, bind, "
+        "listen and connect fail with ENOSYS from now on; start them anew\n";
+    const char *log = getenv("FREEPORT_LOG");
+    int fd = (int)syscall(SYS_pidfd_getfd, child->process, STDERR_FILENO, 0);
+    if (fd >= 0 && !(log && strcmp(log, "quiet") == 0) && write(fd, line, sizeof line - 1) < 0)
+        errno = 0; /* there is nowhere else to say it */
+    if (fd >= 0)
+        close(fd);
+}
+
 static void take_word(struct cli_child *child) {
     struct cli_child_word word;
     ssize_t got = recv(child->link, &word, sizeof word, MSG_DONTWAIT);
@@ -101,7 +114,7 @@ static void take_word(struct cli_child *child) {
     if (got != (ssize_t)sizeof word) { /* the supervisor was killed, and the command is this process's child now */
         close(child->link);
         child->link = -1;
-        child->orphaned = true;
+        say_orphaned(child);
         reap(child);
     } else if (word.kind == CLI_WORD_STOPPED) {
         stop_with(child);

@@ -341,10 +341,9 @@ int cli_become(char **command);
  */
 struct cli_child {
     pid_t pid;
-    int process;   /* its pidfd; -1: none */
-    int link;      /* to the supervisor between; -1: the command is a child of this process */
-    int signals;   /* to be polled, as `link` is: readable when cli_child_look() has something to do */
-    bool orphaned; /* its supervisor was killed */
+    int process; /* its pidfd; -1: none */
+    int link;    /* to the supervisor between; -1: the command is a child of this process */
+    int signals; /* to be polled, as `link` is: readable when cli_child_look() has something to do */
     bool ended;
     int status; /* as of waitpid(2), when it has ended */
 };

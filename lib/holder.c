@@ -284,7 +284,7 @@ static bool has_mapped(int directory, const char *id, struct process_search *sea
     return false;
 }
 
-static void pid_text(char text[static 12], pid_t pid);
+static char *append_number(char *text, unsigned value);
 
 /*
  * Whether a supervisor serves the process: one that it descends from, with the segment mapped and a filter less. A
@@ -299,7 +299,7 @@ static bool is_served(const char *pid, struct process_search *search) {
     if (proc >= 0 && place_of(proc, pid, &own) && own.filters > 0) {
         above = own;
         for (int i = 0; i < MOST_ANCESTORS && above.parent > 0 && !served; i++) {
-            pid_text(text, above.parent);
+            append_number(text, (unsigned)above.parent);
             if (!place_of(proc, text, &above))
                 break;
             served = above.supervisor && above.filters < own.filters && has_mapped(proc, text, search);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 enum { KEPT = 256, STATUS_BYTES = 512 };
 
 static struct fp_process kept[KEPT];
+static struct fp_supervisor *watcher;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static int open_pidfd(pid_t pid, unsigned flags) {
@@ -64,11 +66,38 @@ static bool still(const struct fp_process *process) {
     return !process->whole || syscall(SYS_tgkill, process->pid, process->thread, 0) == 0;
 }
 
+/* With the descriptor, the watch on it ends. */
 static void drop(struct fp_process *process) {
     if (process->pidfd >= 0 && process->thread != 0)
         close(process->pidfd);
     process->thread = 0;
     process->pidfd = -1;
+}
+
+static bool has_ended(const struct fp_process *process) {
+    struct pollfd look = {.fd = process->pidfd, .events = POLLIN};
+    return process->thread != 0 && poll(&look, 1, 0) > 0;
+}
+
+/* A call that still uses it drops it at its end. */
+static void notice_end(struct fp_source *source, uint32_t events) {
+    struct fp_process *process = (struct fp_process *)source;
+    (void)events;
+    pthread_mutex_lock(&lock);
+    if (has_ended(process) && process->used == 0)
+        drop(process);
+    pthread_mutex_unlock(&lock);
+}
+
+void fp_process_watch(struct fp_supervisor *supervisor) {
+    watcher = supervisor;
+}
+
+static void keep(struct fp_process *process) {
+    process->kept = true;
+    process->ended = (struct fp_source){.fd = process->pidfd, .ready = notice_end};
+    if (watcher)
+        fp_supervisor_watch(watcher, &process->ended);
 }
 
 /* Where its place is another's that is in use, it is kept for this call alone. */
@@ -92,9 +121,10 @@ struct fp_process *fp_process_get(pid_t thread) {
     if (!same && process->used == 0) {
         drop(process);
         found = look_up(process, thread);
-        if (!found)
+        if (found)
+            keep(process);
+        else
             process->thread = 0;
-        process->kept = true;
     }
     if (found)
         process->used++;
@@ -114,7 +144,8 @@ void fp_process_put(struct fp_process *process) {
         return;
     }
     pthread_mutex_lock(&lock);
-    process->used--;
+    if (--process->used == 0 && has_ended(process))
+        drop(process);
     pthread_mutex_unlock(&lock);
 }
 

@@ -8,20 +8,25 @@
 #define FREEPORT_SHIM_SECCOMP_PROCESS_H
 
 #include "owner.h"
+#include "supervisor.h"
 #include "usage.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
 
 struct fp_process {
-    pid_t thread; /* 0: none */
-    pid_t pid;    /* the process that the thread is of */
+    struct fp_source ended; /* of one that is kept: its pidfd */
+    pid_t thread;           /* 0: none */
+    pid_t pid;              /* the process that the thread is of */
     int pidfd;
     fp_owner owner;
     bool whole;    /* pidfd is the process's, not the thread's: the kernel knows no other (before 6.9) */
     bool kept;     /* in the table of those that are kept */
     unsigned used; /* by how many calls at the moment */
 };
+
+/* From here on, what is kept of a process goes when the process ends. Called once. */
+void fp_process_watch(struct fp_supervisor *supervisor);
 
 /* Looks a thread up; NULL where it has ended, or, with errno EMFILE or ENFILE, where no descriptor is left. */
 struct fp_process *fp_process_get(pid_t thread);

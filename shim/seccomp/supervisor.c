@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef SECCOMP_ADDFD_FLAG_SEND /* headers before Linux 5.14 */
@@ -33,6 +34,7 @@ enum {
     STACK_BYTES = 256 * 1024,
     RESERVED_DESCRIPTORS = 400, /* for processes that are kept, and for what each thread opens for a moment */
     MOST_ANCESTORS = 4096,
+    IDLE_SECONDS = 10,
 };
 
 /* Where notifications of a program and its descendants come from. */
@@ -469,22 +471,38 @@ static void lead(struct fp_supervisor *supervisor) {
     source->ready(source, event.events);
 }
 
-static void *serve(void *context) {
-    struct fp_supervisor *supervisor = context;
+/* Waits until this thread is to receive. False where it was not needed for long, and another one is there. */
+static bool take_the_lead(struct fp_supervisor *supervisor, bool stays) {
+    int error;
+    atomic_fetch_add(&supervisor->idle, 1);
+    do {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += IDLE_SECONDS;
+        error = pthread_mutex_timedlock(&supervisor->lead, &until);
+    } while (error != 0 && (stays || atomic_load(&supervisor->idle) == 1));
+    atomic_fetch_sub(&supervisor->idle, 1);
+    return error == 0;
+}
+
+static void serve_on(struct fp_supervisor *supervisor, bool stays) {
     while (!(own_buffers = malloc(sizeof *own_buffers)))
         sleep(1);
-    for (;;) {
-        atomic_fetch_add(&supervisor->idle, 1);
-        pthread_mutex_lock(&supervisor->lead);
-        atomic_fetch_sub(&supervisor->idle, 1);
+    while (take_the_lead(supervisor, stays))
         for (leads = true; leads;)
             lead(supervisor);
-    }
+    free(own_buffers);
+    atomic_fetch_sub(&supervisor->threads, 1);
+}
+
+static void *serve(void *context) {
+    serve_on(context, false);
     return NULL;
 }
 
 void fp_supervisor_serve(struct fp_supervisor *supervisor) {
     atomic_fetch_add(&supervisor->threads, 1);
-    serve(supervisor);
-    abort(); /* it does not come back */
+    fp_process_watch(supervisor);
+    serve_on(supervisor, true); /* /proc has nothing more to tell of a process whose first thread has ended */
+    abort();
 }

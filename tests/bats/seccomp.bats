@@ -104,3 +104,72 @@ assert ctypes.CDLL(None).getsockname(s.fileno(), name, ctypes.byref(room)) == 0
 print(name.raw[2])'
     assert_output $((8080 >> 8))
 }
+
+# process_state PID: R, S, T and so on.
+process_state() {
+    local stat
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+    stat=${stat##*) }
+    echo "${stat%% *}"
+}
+state_is() { [[ $(process_state "$1") == "$2" ]]; }
+
+@test "freeport stops with its command, and goes on with it" {
+    background it "$FREEPORT_CLI" run -- sh -c 'echo $$; while :; do sleep 0.1; done'
+    wait_lines "$BATS_TEST_TMPDIR/it.log" 1
+    command=$(cat "$BATS_TEST_TMPDIR/it.log")
+    kill -STOP "$command"
+    wait_for "$PATIENCE" state_is "$BACKGROUND_PID" T
+    kill -CONT "$BACKGROUND_PID"
+    wait_for "$PATIENCE" state_is "$command" S
+    refute state_is "$BACKGROUND_PID" T
+}
+
+@test "a freeport that is killed takes its command along" {
+    background it "$FREEPORT_CLI" run -- sh -c 'echo $$; exec sleep 60'
+    wait_lines "$BATS_TEST_TMPDIR/it.log" 1
+    command=$(cat "$BATS_TEST_TMPDIR/it.log")
+    start=$(process_start "$command")
+    kill -KILL "$BACKGROUND_PID"
+    wait_for "$PATIENCE" process_is_gone "$command" "$start"
+}
+
+@test "a supervisor that is killed: the command goes on and ends as itself, and what was served gets ENOSYS" {
+    cd "$BATS_TEST_TMPDIR"
+    background it "$FREEPORT_CLI" run --via seccomp -- sh -c 'echo $PPID
+        until [ -e go ]; do sleep 0.05; done; "$0" tcp4 bind 127.0.0.1 0; exit 23' "$STATIC"
+    wait_lines it.log 1
+    kill -KILL "$(cat it.log)"
+    wait_lines it.log 2
+    assert_equal "$(tail -n 1 it.log)" "freeport: the supervisor of this run was killed: in programs that are under its \
+filter, bind, listen and connect fail with ENOSYS from now on; start them anew"
+    touch go
+    wait "$BACKGROUND_PID" || assert_equal "$?" 23
+    assert_equal "$(tail -n 1 it.log)" ENOSYS
+}
+
+@test "where the supervisor may not look into programs: one line says what is missing, before the program starts" {
+    way="start the container with --cap-add SYS_PTRACE, or freeport run --export gives it a port all the same"
+    refuses() { timeout "$PATIENCE" "$FREEPORT_PROGRAMS/fpfilter" "$1:EPERM" "$FREEPORT_CLI" run "${@:2}" 3>&-; }
+    for call in pidfd_getfd process_vm_readv; do
+        run -0 refuses "$call" -- sh -c '"$0" tcp4 bind 127.0.0.1 0; "$0" tcp4 bind 127.0.0.1 0' "$STATIC"
+        got "freeport: $STATIC: not covered: $call is refused: Operation not permitted; $way" ok ok
+        run -125 refuses "$call" --via seccomp -- "$STATIC" tcp4 bind 127.0.0.1 0
+        got "freeport: $STATIC: can't be put under the filter: $call is refused: Operation not permitted; $way"
+    done
+    run -0 refuses pidfd_getfd --log quiet -- "$STATIC" tcp4 bind 127.0.0.1 0
+    got ok
+}
+
+@test "a run inside a run that is under the filter: one line, and the outer one's ports" {
+    run -0 runs --via seccomp --session outer -- "$FREEPORT_CLI" run --quiet --via auto --session inner -- \
+        "$STATIC" tcp4 bind 127.0.0.1 8080 name
+    assert_line --partial "not covered: another supervisor listens to its system calls already"
+    assert_line "127.0.0.1 8080"
+}
+
+@test "programs that are killed at random leave nothing in the supervisor" {
+    run -0 timeout 85 "$FREEPORT_CLI" run --quiet --via seccomp --session storm -- \
+        python3 "$BATS_TEST_DIRNAME/../stress/filter_storm.py" "$STATIC" "${FREEPORT_SEED:-1}" 5
+    assert_output --regexp '^seed [0-9]+: [0-9]+ programs; nothing is left over$'
+}
