@@ -72,9 +72,16 @@ static void beside_another(void (*body)(void *)) {
         die("somebody in a scene never got ready");
 }
 
+/* The socket of a server that is gone, which this process has still. */
+static struct ready inherited = {-1, 0};
+static const struct deed serve_inherited = {.verb = BIND, .port = SENTINEL, .reuse = true};
+
 void scene_over(void) {
     while (living_count > 0)
         end(living[--living_count]);
+    if (inherited.fd >= 0)
+        close(inherited.fd);
+    inherited.fd = -1;
 }
 
 static void __attribute__((noreturn)) stay(void) {
@@ -109,6 +116,22 @@ static void serve_sentinel(void *ignored) {
     if (deed_perform(&deed, &ready) != 0 || listen(ready.fd, 1) != 0)
         die("no server in a scene");
     stay();
+}
+
+/* Its owner is there, and has closed it: it is bound again under a claim, with the program's own flags. */
+static void serve_sentinel_and_close(void *ignored) {
+    (void)ignored;
+    static const struct deed deed = {.verb = BIND, .port = SENTINEL};
+    struct ready ready = deed_ready(&deed);
+    if (deed_perform(&deed, &ready) != 0 || close(ready.fd) != 0)
+        die("no server in a scene");
+    stay();
+}
+
+static void serve_and_leave(void *ignored) {
+    (void)ignored;
+    if (deed_perform(&serve_inherited, &inherited) != 0 || listen(inherited.fd, 1) != 0)
+        die("no server in a scene");
 }
 
 /* A program that never heard of freeport, and has no segment mapped. */
@@ -172,6 +195,16 @@ static void server_is_there(void) {
     beside_another(serve_sentinel);
 }
 
+static void server_closed_it(void) {
+    beside_another(serve_sentinel_and_close);
+}
+
+/* It is refused where it is bound as if it were fresh, and its own flags join the socket then. */
+static void server_left_its_socket(void) {
+    inherited = deed_ready(&serve_inherited);
+    in_another(serve_and_leave);
+}
+
 static void sessions_had_all(void) {
     in_another(take_sessions);
 }
@@ -196,6 +229,8 @@ const struct scene scenes[] = {
     {.what = "sentinel, the first bind", .deed = {BIND, SENTINEL, false}, .keep = true},
     {.what = "sentinel, its server is gone", .deed = {BIND, SENTINEL, false}, .before = server_is_gone, .keep = true},
     {.what = "sentinel, beside its server", .deed = {BIND, SENTINEL, true}, .before = server_is_there},
+    {.what = "sentinel, its server closed it", .deed = {BIND, SENTINEL, false}, .before = server_closed_it},
+    {.what = "sentinel, its server left the socket", .deed = {BIND, SENTINEL, true}, .before = server_left_its_socket},
     {.what = "sentinel, past strangers",
      .deed = {BIND, SENTINEL, false},
      .before = strangers_are_there,
