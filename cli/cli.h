@@ -204,6 +204,10 @@ struct cli_program {
 /* `command`: a name to look for, or a path, as execvp(3) takes it. */
 void cli_look_at(const char *command, struct cli_program *program);
 
+/* launcher.c: the same for what npx, npm run and their like start; false where `command` is none, or it can't be told.
+ */
+bool cli_look_through(char **command, struct cli_program *program);
+
 /* What it is called in messages: a script with its interpreter. To be freed. */
 char *cli_program_title(const struct cli_program *program);
 

@@ -369,7 +369,22 @@ static void check_busy(struct checkup *checkup, struct cli_sockets *sockets, enu
 
 /* The program. */
 
-static void check_program(struct checkup *checkup, const char *command) {
+/* What npx, npm run and their like start. */
+static void check_started(struct checkup *checkup, char **command) {
+    struct cli_program program;
+    if (!cli_look_through(command, &program))
+        return;
+    char *title = cli_program_title(&program);
+    if (program.obstacle)
+        say(checkup, MEND, "program", "%s, which %s starts: %s; %s", title, command[0], program.obstacle,
+            program.remedy);
+    else
+        say(checkup, FINE, "program", "%s, which %s starts", title, command[0]);
+    free(title);
+}
+
+static void check_program(struct checkup *checkup, char **words) {
+    const char *command = words[0];
     struct cli_program program;
     cli_look_at(command, &program);
     char *title = cli_program_title(&program);
@@ -380,6 +395,7 @@ static void check_program(struct checkup *checkup, const char *command) {
     else
         say(checkup, FINE, "program", "%s", title);
     free(title);
+    check_started(checkup, words);
 }
 
 static int check(struct cli_call *call, struct checkup *checkup) {
@@ -392,7 +408,7 @@ static int check(struct cli_call *call, struct checkup *checkup) {
     check_busy(checkup, sockets, FREEPORT_TCP);
     check_busy(checkup, sockets, FREEPORT_UDP);
     if (call->operands > 0)
-        check_program(checkup, call->operand[0]);
+        check_program(checkup, call->operand);
     cli_sockets_free(sockets);
     return code != CLI_OK ? code : checkup->trouble ? CLI_FAILED : CLI_OK;
 }

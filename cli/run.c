@@ -331,6 +331,11 @@ static bool make_plan(const struct cli_call *call, const struct fp_settings *set
     plan->preloads = !seccomp;
     if (plan->program.obstacle && !plan->filtered && settings->log != FP_LOG_QUIET)
         say_not_covered(&plan->program, cli_value(call, "export"));
+    /* With a supervisor, what a launcher starts comes under the filter when it is executed. */
+    struct cli_program started;
+    if (!plan->supervised && settings->log != FP_LOG_QUIET && cli_look_through(call->operand, &started) &&
+        started.obstacle)
+        say_not_covered(&started, cli_value(call, "export"));
     return true;
 }
 

@@ -110,9 +110,7 @@ static bool read_link(const char *file, const char *directory, char path[static 
     size_t used = target[0] == '/' ? 0 : strlen(directory);
     if (used + strlen(target) + 2 > PATH_MAX)
         return false;
-    memcpy(path, directory, used);
-    path[used] = '/';
-    memcpy(path + used + 1, target, strlen(target) + 1);
+    stpcpy(stpcpy(stpcpy(path, used > 0 ? directory : ""), "/"), target);
     normalize(path);
     return true;
 }

@@ -184,3 +184,36 @@ or see PATH"
     run -2 freeport doctor --fly
     assert_output "freeport: doctor: --fly: expected an option of this verb; see freeport doctor --help"
 }
+
+@test "a launcher is looked through at what it starts: npx, npm run, and what the script begins with" {
+    cd "$BATS_TEST_TMPDIR" || return
+    mkdir -p app/node_modules/.bin app/src bin
+    printf '#!/bin/sh\n' >bin/npx
+    chmod +x bin/npx
+    cp bin/npx bin/npm
+    configure PATH="$PWD/bin:$PATH"
+    ln -s "$FREEPORT_PROGRAMS/fpsock_static" app/node_modules/.bin/served
+    cat >app/package.json <<'JSON'
+{ "name": "a \"quoted\" {name", "files": ["scripts", {"dev": "no"}],
+  "scripts": { "build": "true", "dev": "NODE_ENV=x exec served --port 3000 & other", "start": "sh start.sh" } }
+JSON
+    cd app/src || return
+    for command in "npx served" "npx --yes -p served served" "npm run dev" "npm run --silent dev -- --host" \
+        "npm exec served"; do
+        # shellcheck disable=SC2086 # words
+        run -1 freeport doctor $command
+        assert_line --partial "program    $BATS_TEST_TMPDIR/app/node_modules/.bin/served, which ${command%% *} starts: a static program"
+    done
+    run freeport doctor npm start
+    assert_line --regexp "^ok +program +.*/sh, which npm starts$"
+    for command in "npm install" "npm run none" "npm" "npx"; do
+        # shellcheck disable=SC2086
+        run freeport doctor $command
+        refute_output --partial "starts"
+    done
+    echo '{"scripts": {"dev": "served' >../package.json # cut off
+    run freeport doctor npm run dev
+    refute_output --partial "starts"
+    run -0 freeport run --via preload npx served
+    assert_output --partial "served: not covered: a static program"
+}
