@@ -15,7 +15,7 @@ setup() {
     run -0 freeport run --tcp "$range" --session "$(tree 1)" --sentinels 9000 --export PORT=8080 sh -c '
         echo "$PORT"
         "$0" port 8080
-        "$0" list -rn -o PORT,SENTINEL,SESSION,PID,STATE
+        "$0" list --all -rn -o PORT,SENTINEL,SESSION,PID,STATE
         echo "$FREEPORT_SENTINELS $(ps -o ppid= $PPID | tr -d " ")"' "$FREEPORT_CLI"
     assert_line --index 0 "${range%-*}"
     assert_line --index 1 "${range%-*}"
