@@ -233,35 +233,51 @@ FP_EXPORT int execvp(const char *file, char *const argv[]) {
     return execute_found(file, argv, environ);
 }
 
-/* The arguments of the execl functions as a list, up to the NULL that ends them. */
-#define COLLECT(first, list, arguments)                                                                                \
-    va_list list;                                                                                                      \
-    size_t count = 1;                                                                                                  \
-    va_start(list, first);                                                                                             \
-    while (va_arg(list, const char *))                                                                                 \
-        count++;                                                                                                       \
-    va_end(list);                                                                                                      \
-    char **arguments = alloca((count + 1) * sizeof *arguments);                                                        \
-    memcpy(&arguments[0], &first, sizeof first);                                                                       \
-    va_start(list, first);                                                                                             \
-    for (size_t at = 1; at <= count; at++)                                                                             \
-    arguments[at] = va_arg(list, char *)
+/* The arguments of an execl function behind its first, and the NULL. */
+static size_t count_arguments(const char *first, va_list *list) {
+    size_t count = 1;
+    while (first && va_arg(*list, const char *))
+        count++;
+    return count;
+}
+
+/* All of them as a list, with room for one more than were counted. */
+static void collect_arguments(char **into, const char *first, va_list *list) {
+    memcpy(into, &first, sizeof first);
+    while (*into)
+        *++into = va_arg(*list, char *);
+}
 
 FP_EXPORT int execl(const char *path, const char *first, ...) {
-    COLLECT(first, list, arguments);
+    va_list list;
+    va_start(list, first);
+    char **arguments = alloca((count_arguments(first, &list) + 1) * sizeof *arguments);
+    va_end(list);
+    va_start(list, first);
+    collect_arguments(arguments, first, &list);
     va_end(list);
     return execv(path, arguments);
 }
 
 FP_EXPORT int execle(const char *path, const char *first, ...) {
-    COLLECT(first, list, arguments);
+    va_list list;
+    va_start(list, first);
+    char **arguments = alloca((count_arguments(first, &list) + 1) * sizeof *arguments);
+    va_end(list);
+    va_start(list, first);
+    collect_arguments(arguments, first, &list);
     char *const *envp = va_arg(list, char *const *);
     va_end(list);
     return execute(path, arguments, envp);
 }
 
 FP_EXPORT int execlp(const char *file, const char *first, ...) {
-    COLLECT(first, list, arguments);
+    va_list list;
+    va_start(list, first);
+    char **arguments = alloca((count_arguments(first, &list) + 1) * sizeof *arguments);
+    va_end(list);
+    va_start(list, first);
+    collect_arguments(arguments, first, &list);
     va_end(list);
     return execvp(file, arguments);
 }

@@ -82,7 +82,7 @@ int fp_hook_recvmmsg(const struct fp_real *real, int fd, struct mmsghdr *message
     if (known == 0)
         return real->recvmmsg(fd, messages, count, flags, timeout);
     int got = real->recvmmsg(fd, messages, known, flags, timeout);
-    for (unsigned i = 0; (int)i < got; i++) {
+    for (unsigned i = 0; i < known && (int)i < got; i++) {
         struct msghdr *message = &messages[i].msg_hdr;
         socklen_t room = i < KEPT_ROOMS ? rooms[i] : message->msg_name ? UINT8_MAX : 0;
         if (room != 0 && fp_guest_may_rename(&fp_guest, message->msg_name, room, message->msg_namelen))

@@ -141,7 +141,7 @@ int64_t fp_message_control(const struct fp_notice *notice, const struct fp_messa
 
 static bool write_data(const struct fp_notice *notice, const struct fp_message *message, size_t size) {
     struct fp_buffers *buffers = notice->buffers;
-    size_t count;
+    size_t count = 0;
     if (size == 0)
         return true;
     if (fp_message_vectors(notice, message, &count) < (int64_t)size)
