@@ -85,6 +85,7 @@ ok 2 the second test has port 8080, too"
     assert_two_ports
     rm -f ./*.up ./*.log ./*.trs
     within ./configure ISOLATE= >/dev/null
+    needs_networks
     run ! alone make check -j2
     assert_line "# FAIL:  1"
 }
