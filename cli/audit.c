@@ -105,8 +105,13 @@ static char *why(const struct cli_audit *audit, const struct cli_socket *socket,
     bool sure;
     snprintf(path, sizeof path, "/proc/%d/exe", (int)holder);
     cli_look_at(path, &program);
-    if (program.obstacle)
+    bool filtered = audit->settings->via != FP_VIA_PRELOAD && cli_is_covered(&program);
+    if (program.obstacle && !filtered)
         return cli_text("%s; %s", program.obstacle, program.remedy);
+    if (program.obstacle)
+        return cli_text("%s, and it is not under the filter: it was started by a program without the shim, or before "
+                        "this run; --via seccomp reaches all",
+                        program.obstacle);
     return cli_has_shim(holder, &sure) ? why_with_shim(audit, socket) : why_without_shim(holder);
 }
 

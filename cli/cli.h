@@ -208,6 +208,9 @@ void cli_look_at(const char *command, struct cli_program *program);
  */
 bool cli_look_through(char **command, struct cli_program *program);
 
+/* Whether freeport run reaches it: by the preloaded library, or by the filter, where the launcher is installed. */
+bool cli_is_covered(const struct cli_program *program);
+
 /* What it is called in messages: a script with its interpreter. To be freed. */
 char *cli_program_title(const struct cli_program *program);
 
@@ -368,6 +371,11 @@ void cli_child_signal(const struct cli_child *child, int number);
 
 /* Ends as it has ended: the exit code, or no return where a signal ended it. */
 int cli_child_end(const struct cli_child *child);
+
+/* filter.c */
+
+/* Why programs can't be put under the filter here, with the way out, to be freed; NULL where they can. */
+char *cli_filter_obstacle(void);
 
 /* supervise.c */
 

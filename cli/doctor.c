@@ -233,6 +233,17 @@ static void check_shim(struct checkup *checkup) {
         say(checkup, MEND, "shim", "%s: a bind to port 0 under it failed: %s; see the lines below", shim, said);
 }
 
+/* The filter, for static and Go programs. */
+
+static void check_filter(struct checkup *checkup) {
+    char *obstacle = cli_filter_obstacle();
+    if (obstacle)
+        say(checkup, NOTE, "filter", "static and Go programs are not covered: %s", obstacle);
+    else
+        say(checkup, FINE, "filter", "static and Go programs are covered by a filter of their system calls");
+    free(obstacle);
+}
+
 /* The segment. */
 
 static int check_segment(struct checkup *checkup) {
@@ -369,32 +380,34 @@ static void check_busy(struct checkup *checkup, struct cli_sockets *sockets, enu
 
 /* The program. */
 
+/* `title`: what it is called, to be freed. Which way the program would be taken, or why none is there. */
+static void say_way(struct checkup *checkup, const struct cli_program *program, char *title) {
+    if (!cli_is_covered(program))
+        say(checkup, MEND, "program", "%s: %s; %s", title, program->obstacle, program->remedy);
+    else if (program->obstacle)
+        say(checkup, FINE, "program", "%s: by the filter: %s", title, program->obstacle);
+    else
+        say(checkup, FINE, "program", "%s: by the preloaded library", title);
+    free(title);
+}
+
 /* What npx, npm run and their like start. */
 static void check_started(struct checkup *checkup, char **command) {
     struct cli_program program;
     if (!cli_look_through(command, &program))
         return;
     char *title = cli_program_title(&program);
-    if (program.obstacle)
-        say(checkup, MEND, "program", "%s, which %s starts: %s; %s", title, command[0], program.obstacle,
-            program.remedy);
-    else
-        say(checkup, FINE, "program", "%s, which %s starts", title, command[0]);
+    say_way(checkup, &program, cli_text("%s, which %s starts", title, command[0]));
     free(title);
 }
 
 static void check_program(struct checkup *checkup, char **words) {
-    const char *command = words[0];
     struct cli_program program;
-    cli_look_at(command, &program);
-    char *title = cli_program_title(&program);
-    if (!program.path[0])
-        say(checkup, MEND, "program", "%s: there is none that can be run; name it by its path, or see PATH", command);
-    else if (program.obstacle)
-        say(checkup, MEND, "program", "%s: %s; %s", title, program.obstacle, program.remedy);
+    cli_look_at(words[0], &program);
+    if (program.path[0])
+        say_way(checkup, &program, cli_program_title(&program));
     else
-        say(checkup, FINE, "program", "%s", title);
-    free(title);
+        say(checkup, MEND, "program", "%s: there is none that can be run; name it by its path, or see PATH", words[0]);
     check_started(checkup, words);
 }
 
@@ -403,6 +416,7 @@ static int check(struct cli_call *call, struct checkup *checkup) {
     check_config(checkup, call);
     int code = check_segment(checkup);
     check_shim(checkup);
+    check_filter(checkup);
     check_local_range(checkup);
     check_privileged(checkup);
     check_busy(checkup, sockets, FREEPORT_TCP);

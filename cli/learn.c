@@ -81,7 +81,7 @@ static void add_binder(struct lesson *lesson, struct port_use *use, pid_t pid) {
     char path[32], *name = name_of(pid);
     snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
     cli_look_at(path, &program);
-    if (program.obstacle)
+    if (!cli_is_covered(&program))
         add_outsider(lesson, name, &program);
     else
         use->covered = true;
@@ -277,9 +277,8 @@ const struct cli_verb cli_learn = {
     .options = options,
     .notes = "At its end: each port that was bound by its number, who bound and who reached\n"
              "it, and as the last line the freeport run that replaces them. Static and Go\n"
-             "programs are watched too, but their ports are no sentinels; a line says what\n"
-             "helps. Needs Linux 5.6. Unless you are root, set-user-ID programs gain no\n"
-             "rights meanwhile.\n"
+             "programs are watched too. Needs Linux 5.6. Unless you are root, set-user-ID\n"
+             "programs gain no rights meanwhile.\n"
              "Exit: the command's own; 2 usage, 125 not watched, 126 and 127 as env(1).\n",
     .command = true,
     .run = learn,

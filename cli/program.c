@@ -81,10 +81,22 @@ static bool interpreter_of(char *line, char path[static CLI_PATH_BYTES]) {
 
 /* Programs. */
 
+/* The supervisor's filter has rules for this build's processor, and for the 32-bit programs that run on it. */
+static bool filter_knows(const struct fp_target *target) {
+#if defined(__x86_64__)
+    return target->machine == EM_X86_64 || target->machine == EM_386;
+#elif defined(__aarch64__)
+    return target->machine == EM_AARCH64 || target->machine == EM_ARM;
+#else
+    return target->elf_class == (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32);
+#endif
+}
+
 static void look_at_image(struct cli_program *program) {
     struct fp_target target = fp_target_look(program->what);
     program->remedy = ANOTHER_WAY;
-    program->wants_port = program->filters = true;
+    program->wants_port = true;
+    program->filters = filter_knows(&target);
     if (target.kind == FP_TARGET_GO)
         program->obstacle = "a Go program, which calls the kernel itself and not libc";
     else if (target.kind == FP_TARGET_STATIC)
@@ -143,6 +155,11 @@ void cli_look_at(const char *command, struct cli_program *program) {
         ;
     if (!program->obstacle)
         look_at_rights(program);
+}
+
+bool cli_is_covered(const struct cli_program *program) {
+    char launcher[CLI_SHIM_BYTES];
+    return !program->obstacle || (program->filters && cli_find_launcher(launcher));
 }
 
 char *cli_program_title(const struct cli_program *program) {

@@ -79,7 +79,8 @@ port that is neither 0 nor a sentinel; add it to --sentinels"
         if [[ $program == fpsock_go ]]; then
             reason="a Go program, which calls the kernel itself and not libc"
         fi
-        run -0 audited --tcp "$(own_range)" -- "$FREEPORT_PROGRAMS/$program" tcp4 bind 127.0.0.1 "$port" listen stay
+        run -0 audited --via preload --tcp "$(own_range)" -- \
+            "$FREEPORT_PROGRAMS/$program" tcp4 bind 127.0.0.1 "$port" listen stay
         assert_went_past "tcp $port of $program (%PID) went past the shim: $reason; $ANOTHER_WAY"
         stop "$(cat "$BATS_TEST_TMPDIR/pid")"
     done

@@ -31,8 +31,8 @@ doctor_with() {
         </proc/sys/net/ipv4/ip_local_port_range)"
     assert_equal "$(finding busy)" "ok tcp $range: no port is in use by a stranger
 ok udp $range: no port is in use by a stranger"
-    assert_equal "$(finding program)" "ok /bin/true"
-    assert_equal "${#lines[@]}" 7
+    assert_equal "$(finding program)" "ok /bin/true: by the preloaded library"
+    assert_equal "${#lines[@]}" 8
 }
 
 @test "it looks: no segment is made, no port used up, and nobody misses one meanwhile" {
@@ -109,7 +109,7 @@ range"
     assert_line "$OTHER_VERSION"
     assert_equal "$(finding segment)" "mend $TEST_SEGMENT can't be used; see above"
     assert_line --partial "ok    shim       $FREEPORT_SHIM: a bind to port 0 under it got tcp "
-    assert_line "ok    program    /bin/true"
+    assert_line "ok    program    /bin/true: by the preloaded library"
 }
 
 @test "range: the kernel's own ports, and the sysctl line that keeps it clear of them" {
@@ -161,9 +161,9 @@ note udp $range: 1 of 100 ports are in use by strangers: $five (python3); they a
 
 @test "program: its arguments are not looked at" {
     run -0 freeport doctor --tcp "$(own_range)" /bin/true --udp x none
-    assert_equal "$(finding program)" "ok /bin/true"
+    assert_equal "$(finding program)" "ok /bin/true: by the preloaded library"
     run -0 freeport doctor --tcp "$(own_range)" -- /bin/true
-    assert_equal "$(finding program)" "ok /bin/true"
+    assert_equal "$(finding program)" "ok /bin/true: by the preloaded library"
 }
 
 @test "program: one that there is not" {
@@ -175,7 +175,7 @@ or see PATH"
 @test "a name of a program can't break the lines" {
     cp /bin/true "$BATS_TEST_TMPDIR/"$'a\nmend x\e[2J'
     run -0 freeport doctor --tcp "$(own_range)" "$BATS_TEST_TMPDIR/"$'a\nmend x\e[2J'
-    assert_equal "$(finding program)" "ok $BATS_TEST_TMPDIR/a\x0amend x\x1b[2J"
+    assert_equal "$(finding program)" "ok $BATS_TEST_TMPDIR/a\x0amend x\x1b[2J: by the preloaded library"
 }
 
 @test "a bad value is a usage error" {
@@ -201,11 +201,11 @@ JSON
     for command in "npx served" "npx --yes -p served served" "npm run dev" "npm run --silent dev -- --host" \
         "npm exec served"; do
         # shellcheck disable=SC2086 # words
-        run -1 freeport doctor $command
-        assert_line --partial "program    $BATS_TEST_TMPDIR/app/node_modules/.bin/served, which ${command%% *} starts: a static program"
+        run -0 freeport doctor $command
+        assert_line --partial "program    $BATS_TEST_TMPDIR/app/node_modules/.bin/served, which ${command%% *} starts: by the filter: a static program"
     done
     run freeport doctor npm start
-    assert_line --regexp "^ok +program +.*/sh, which npm starts$"
+    assert_line --regexp "^ok +program +.*/sh, which npm starts: by the preloaded library$"
     for command in "npm install" "npm run none" "npm" "npx"; do
         # shellcheck disable=SC2086
         run freeport doctor $command
