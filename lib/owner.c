@@ -83,13 +83,18 @@ static uint64_t namespace_hash(void) {
     return (inode ^ (inode >> NAMESPACE_BITS)) & ((1 << NAMESPACE_BITS) - 1);
 }
 
+/* True if a child finds the page empty. qemu-user before 9.0 ignores any advice and answers 0, also to what is none. */
+static bool wiped_on_fork(void *page, size_t size) {
+    return madvise(page, size, -1) != 0 && madvise(page, size, MADV_WIPEONFORK) == 0;
+}
+
 static _Atomic fp_owner *make_self_page(void) {
     size_t size = (size_t)sysconf(_SC_PAGESIZE);
     void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
         return NULL;
     _Atomic fp_owner *made = page, *none = NULL;
-    if (madvise(page, size, MADV_WIPEONFORK) == 0 && atomic_compare_exchange_strong(&self_page, &none, made))
+    if (wiped_on_fork(page, size) && atomic_compare_exchange_strong(&self_page, &none, made))
         return made;
     munmap(page, size);
     return none; /* another thread's, or none */
