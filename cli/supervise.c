@@ -3,11 +3,13 @@
  * freeport run with a supervisor: three processes.
  *
  *   freeport     waits, and ends as the command does
- *   supervisor   in a session of its own, so that no terminal reaches it; the parent of the command and of all orphans
- *   command      in the process group of freeport, as if there were nothing between
+ *   supervisor   the parent of the command and of all orphans
+ *   command
  *
- * The supervisor lives on until the last process of the command's has ended. Where it is killed, its children are
- * freeport's own, which goes on waiting for the command.
+ * All three are in one process group: whether it is orphaned, freeport's parent decides, as without a supervisor; and
+ * the scheduler takes a program and the supervisor that answers it for one task (autogroup). The supervisor has all
+ * signals blocked. Once the command has ended it has a session of its own, and lives on until the last process that the
+ * command has left has ended. Where the supervisor is killed, its children are freeport's own, which goes on waiting.
  */
 #include "child.h"
 #include "cli.h"
@@ -68,8 +70,10 @@ static void reap(struct fp_source *source, uint32_t events) {
     while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
         if (pid != household.command)
             continue;
-        if (!WIFSTOPPED(status))
+        if (!WIFSTOPPED(status)) {
             household.command = 0;
+            setsid(); /* what ends the group from here on is not meant for daemons */
+        }
         tell(household.waiter.fd, WIFSTOPPED(status) ? CLI_WORD_STOPPED : CLI_WORD_ENDED, status, -1);
     }
     if (pid < 0 && errno == ECHILD)
@@ -142,7 +146,6 @@ __attribute__((noreturn)) static void be_supervisor(struct fp_supervisor *superv
     if (process >= 0)
         close(process);
     cli_let_go_of_descriptors();
-    setsid();
     if (chdir("/") != 0)
         errno = 0; /* the directory is not kept busy for long, then */
     household.waiter = (struct fp_source){.fd = link, .ready = miss_waiter};

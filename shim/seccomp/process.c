@@ -46,7 +46,7 @@ static pid_t process_of(pid_t thread) {
 }
 
 static bool look_up(struct fp_process *process, pid_t thread) {
-    *process = (struct fp_process){.thread = thread, .pid = process_of(thread), .pidfd = -1};
+    *process = (struct fp_process){.thread = thread, .pid = process_of(thread), .pidfd = -1, .fresh = true};
     if (process->pid == 0) {
         errno = ESRCH;
         return false;
@@ -84,8 +84,13 @@ static void notice_end(struct fp_source *source, uint32_t events) {
     struct fp_process *process = (struct fp_process *)source;
     (void)events;
     pthread_mutex_lock(&lock);
-    if (has_ended(process) && process->used == 0)
-        drop(process);
+    if (has_ended(process)) {
+        process->over = true;
+        if (process->used == 0)
+            drop(process);
+        else
+            fp_supervisor_forget(watcher, &process->ended);
+    }
     pthread_mutex_unlock(&lock);
 }
 
@@ -144,7 +149,8 @@ void fp_process_put(struct fp_process *process) {
         return;
     }
     pthread_mutex_lock(&lock);
-    if (--process->used == 0 && has_ended(process))
+    process->fresh = false;
+    if (--process->used == 0 && process->over)
         drop(process);
     pthread_mutex_unlock(&lock);
 }

@@ -21,6 +21,8 @@ struct fp_process {
     int pidfd;
     fp_owner owner;
     bool whole;    /* pidfd is the process's, not the thread's: the kernel knows no other (before 6.9) */
+    bool fresh;    /* it was looked up for this call */
+    bool over;     /* it has ended */
     bool kept;     /* in the table of those that are kept */
     unsigned used; /* by how many calls at the moment */
 };

@@ -17,7 +17,7 @@ static void set_blocking(int fd, bool blocking) {
  * program do there what they always do. While the connection is begun the socket counts as non-blocking.
  */
 static int64_t begin_connection(int fd, const struct sockaddr *to, socklen_t length) {
-    bool blocking = !(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    bool blocking = fp_socket_type(fd) != SOCK_DGRAM && !(fcntl(fd, F_GETFL) & O_NONBLOCK);
     if (blocking)
         set_blocking(fd, false);
     int error = connect(fd, to, length) == 0 ? 0 : -errno;

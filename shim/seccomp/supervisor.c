@@ -141,8 +141,11 @@ int fp_notice_socket(struct fp_notice *notice, uint64_t number) {
     int fd = descriptor_of(notice, (int)number);
     if (fd < 0)
         return fd;
-    /* Whatever was read so far was this program's, if it is there still. */
-    if (!fp_notice_waits(notice)) {
+    /*
+     * Whatever was read so far was this program's, if it is there still: a thread that was known before has just been
+     * so, since its descriptor was given.
+     */
+    if ((notice->process->fresh || notice->process->whole) && !fp_notice_waits(notice)) {
         close(fd);
         return -ESRCH;
     }
