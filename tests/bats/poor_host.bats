@@ -129,7 +129,7 @@ needs_no_runtime() { [[ -z ${FREEPORT_SANITIZER_RUNTIME:-} ]] || skip "a sanitiz
 @test "no /proc: a session comes back to its port; where somebody has taken it, the kernel's word stands" {
     needs_own_mounts
     needs_no_runtime
-    configure FREEPORT_SESSION=one
+    configure FREEPORT_SESSION="$(tree 1)"
     run -0 --separate-stderr in_world "$NO_PROC" -- tcp4 bind 127.0.0.1 8080
     got ok
     FREEPORT_SOCKNAME=real run -0 --separate-stderr in_world "$NO_PROC" -- tcp4 bind 127.0.0.1 8080 name
@@ -158,11 +158,11 @@ needs_no_runtime() { [[ -z ${FREEPORT_SANITIZER_RUNTIME:-} ]] || skip "a sanitiz
     got ok "127.0.0.1 8080" ok
     assert_equal "$stderr" ""
     # Of a port that is taken on that address, too: the next one.
-    configure FREEPORT_SOCKNAME=real FREEPORT_SESSION=two
-    background stranger "$FPSOCK" tcp4 bind 127.0.0.1 "$(port 1)" stay
+    configure FREEPORT_SOCKNAME=real FREEPORT_SESSION="$(tree 2)"
+    background stranger "$FPSOCK" tcp4 bind 127.0.0.1 "$(range_port "$range" 1)" stay
     wait_lines "$BATS_TEST_TMPDIR/stranger.log" 2
     run -0 fpsock tcp4 reuseaddr nofds bind 127.0.0.1 8080 name get reuseaddr
-    got ok "127.0.0.1 $(port 2)" 1
+    got ok "127.0.0.1 $(range_port "$range" 2)" 1
 }
 
 @test "no descriptor to spare, both protocols: TCP and UDP get one number" {
@@ -345,7 +345,7 @@ OWN_PIDS=(--pid --fork --kill-child)
     configure FREEPORT_SOCKNAME=real
     worlds=()
     for n in 1 2 3; do
-        FREEPORT_SESSION=$n in_world_to_stay "$n" "${OWN_PIDS[@]}" 'mount -t proc proc /proc' -- \
+        FREEPORT_SESSION=$(tree "$n") in_world_to_stay "$n" "${OWN_PIDS[@]}" 'mount -t proc proc /proc' -- \
             tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 8080 name sh 'echo "pid $PPID"'
         worlds+=("$BACKGROUND_PID")
         is_there "$n"
@@ -354,7 +354,7 @@ OWN_PIDS=(--pid --fork --kill-child)
             "127.0.0.1 $(range_port "$range" $((2 * n - 1)))" "pid 1" stay
     done
     # All three are there, in one table, for one who sees their ids and for one who does not.
-    FREEPORT_SESSION=2 run -0 fpsock tcp4 bind 127.0.0.1 8080 tcp4 bind 127.0.0.2 8080 name tcp4 bind 127.0.0.1 0 name
+    FREEPORT_SESSION=$(tree 2) run -0 fpsock tcp4 bind 127.0.0.1 8080 tcp4 bind 127.0.0.2 8080 name tcp4 bind 127.0.0.1 0 name
     got EADDRINUSE ok "127.0.0.2 $(range_port "$range" 3)" ok "127.0.0.1 $(range_port "$range" 6)"
     kill -KILL "${worlds[@]}" # unshare ignores SIGTERM, and so does the first process of a namespace
 }
@@ -385,7 +385,7 @@ OWN_PIDS=(--pid --fork --kill-child)
     needs_own_mounts
     needs_root
     local elsewhere='ip link set lo up'
-    configure FREEPORT_SESSION=one FREEPORT_SOCKNAME=real
+    configure FREEPORT_SESSION="$(tree 1)" FREEPORT_SOCKNAME=real
     shim_background here "$FPSOCK" tcp4 bind 127.0.0.1 0 tcp4 bind 127.0.0.1 8080 listen stay
     wait_lines "$BATS_TEST_TMPDIR/here.log" 4
     # A session's port is its port in both; and there, nobody has bound it.
@@ -393,7 +393,7 @@ OWN_PIDS=(--pid --fork --kill-child)
     got ok "127.0.0.1 $(range_port "$range" 2)" ok "127.0.0.1 $(range_port "$range" 1)"
     assert_equal "$stderr" ""
     # A range that is used up here is not used up there.
-    configure FREEPORT_TCP="$first-$(range_port "$range" 1)" FREEPORT_SESSION=two
+    configure FREEPORT_TCP="$first-$(range_port "$range" 1)" FREEPORT_SESSION="$(tree 2)"
     run -0 --separate-stderr in_world --net "$elsewhere" -- tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 0 name
     got ok "127.0.0.1 $first" ok "127.0.0.1 $(range_port "$range" 1)"
     # And here, nothing is given away that is held.

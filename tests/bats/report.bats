@@ -12,7 +12,7 @@ setup() {
     third=$(even_port "$range" 2)
     next=$(range_port "$range" 1) # a sentinel's, behind the first
     report=$(report_of all)
-    configure FREEPORT_TCP="$range" FREEPORT_UDP="$range" FREEPORT_SENTINELS=8080 FREEPORT_SESSION=one
+    configure FREEPORT_TCP="$range" FREEPORT_UDP="$range" FREEPORT_SENTINELS=8080 FREEPORT_SESSION="$(tree 1)"
 }
 
 # without_pid [FILE]: its lines, less the process ids.
@@ -71,9 +71,9 @@ udp 0 $first :: $pid suite"
     assert_equal "$(jq -c . "$report")" "$(cat "$report")"
     assert_equal "$(jq -cS . "$report")" \
         "{\"address\":\"127.0.0.1\",\"name\":\"suite\",\"pid\":$pid,\"port\":$first,\"protocol\":\"tcp\",\"requested\":0,\
-\"session\":\"one\"}
+\"session\":\"$(tree 1)\"}
 {\"address\":\"::1\",\"name\":\"suite\",\"pid\":$pid,\"port\":$next,\"protocol\":\"udp\",\"requested\":8080,\
-\"session\":\"one\"}"
+\"session\":\"$(tree 1)\"}"
 }
 
 @test "JSON: a session of odd characters, and everything as long as it may be" {
