@@ -43,7 +43,7 @@ freeport_setup() {
         case $variable in
             FREEPORT_TEST_VIA) ;;
             FREEPORT_SHIM | FREEPORT_CLI | FREEPORT_BUILD | FREEPORT_LIBRARY | FREEPORT_PROGRAMS) ;;
-            FREEPORT_SANITIZE | FREEPORT_SANITIZER_RUNTIME | FREEPORT_NO_SKIPS) ;;
+            FREEPORT_SANITIZE | FREEPORT_SANITIZER_RUNTIME) ;;
             *) unset "$variable" ;;
         esac
     done
@@ -280,9 +280,9 @@ process_start() {
 # ---------------------------------------------------------------------------------------------------------------------
 # What a host may lack
 
-# cannot REASON: this test can't work here, and is skipped. .ci/run sets FREEPORT_NO_SKIPS: nobody would see it there.
+# cannot REASON: this test can't work here, and is skipped. .ci/run sets TESTS_NO_SKIPS: nobody would see it there.
 cannot() {
-    [[ -z ${FREEPORT_NO_SKIPS:-} ]] || fail "can't be tested here: $1"
+    [[ -z ${TESTS_NO_SKIPS:-} ]] || fail "can't be tested here: $1"
     skip "$1"
 }
 
