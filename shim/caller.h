@@ -26,6 +26,7 @@ struct fp_caller {
     struct fp_guest *guest;
     fp_owner owner;                         /* 0: this process */
     pid_t pid;                              /* 0: this process */
+    bool preloaded;                         /* another process, with a shim of its own, which notes what it binds */
     int process;                            /* its pidfd; -1: this process */
     const struct fp_stream *standard_error; /* as it was when the caller was started */
     struct fp_usage *usage;                 /* which ports it has used by their number; NULL: not kept */

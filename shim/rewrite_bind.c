@@ -146,7 +146,8 @@ static int explicit_bind(const struct fp_caller *caller, fp_bind_call *call, int
         return FP_UNTOUCHED;
     if (call(fd, address, length) != 0)
         return -errno;
-    fp_note_explicit(handle, caller->owner, protocol, port, address);
+    if (!caller->preloaded)
+        fp_note_explicit(handle, caller->owner, protocol, port, address);
     if (fp_sentinel_behind(handle->segment, &handle->session, protocol, port) != 0)
         fp_usage_bound(caller->usage, protocol, port, true);
     return 0;

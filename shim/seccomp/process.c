@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #ifndef PIDFD_THREAD
@@ -179,6 +181,24 @@ struct fp_usage *fp_process_usage(const struct fp_process *process) {
     struct fp_usage *usage = known[at].usage;
     pthread_mutex_unlock(&lock);
     return usage;
+}
+
+bool fp_process_preloaded(struct fp_process *process, dev_t device, ino_t inode) {
+    char path[32], line[PATH_MAX + 128];
+    unsigned high, low;
+    unsigned long found;
+    if (process->preloaded != 0)
+        return process->preloaded > 0;
+    process->preloaded = -1;
+    snprintf(path, sizeof path, "/proc/%d/maps", (int)process->pid);
+    FILE *maps = fopen(path, "re");
+    while (maps && process->preloaded < 0 && fgets(line, sizeof line, maps))
+        if (sscanf(line, "%*s %*s %*s %x:%x %lu", &high, &low, &found) == 3 && found == inode &&
+            high == major(device) && low == minor(device))
+            process->preloaded = 1;
+    if (maps)
+        fclose(maps);
+    return process->preloaded > 0;
 }
 
 void fp_process_trim(void) {

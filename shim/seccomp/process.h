@@ -20,11 +20,12 @@ struct fp_process {
     pid_t pid;              /* the process that the thread is of */
     int pidfd;
     fp_owner owner;
-    bool whole;    /* pidfd is the process's, not the thread's: the kernel knows no other (before 6.9) */
-    bool fresh;    /* it was looked up for this call */
-    bool over;     /* it has ended */
-    bool kept;     /* in the table of those that are kept */
-    unsigned used; /* by how many calls at the moment */
+    bool whole;            /* pidfd is the process's, not the thread's: the kernel knows no other (before 6.9) */
+    bool fresh;            /* it was looked up for this call */
+    bool over;             /* it has ended */
+    signed char preloaded; /* 0: not looked at; else 1, or -1 for no */
+    bool kept;             /* in the table of those that are kept */
+    unsigned used;         /* by how many calls at the moment */
 };
 
 /* From here on, what is kept of a process goes when the process ends. Called once. */
@@ -48,6 +49,9 @@ int fp_process_descriptor(const struct fp_process *process, int number);
  * processes: one that is forgotten, or has just been forked, sees the sentinels again.
  */
 struct fp_usage *fp_process_usage(const struct fp_process *process);
+
+/* Whether the process has the segment mapped: a shim works in it, too. Looked at once. */
+bool fp_process_preloaded(struct fp_process *process, dev_t device, ino_t inode);
 
 /* Closes the descriptors of all that no call uses at the moment. */
 void fp_process_trim(void);

@@ -25,6 +25,9 @@ int64_t fp_serve_bind(struct fp_notice *notice) {
     int fd = fp_notice_socket(notice, notice->argument[0]);
     if (fd < 0)
         return unseen(fd);
+    const struct fp_segment_facts *facts = &notice->caller.guest->handle.facts;
+    if (fp_address_port(to) != 0)
+        notice->caller.preloaded = fp_process_preloaded(notice->process, facts->device, facts->inode);
     /* A sentinel may be another thread's at the same moment, and a report may have a slow reader. */
     if (fp_address_port(to) != 0 || fp_guest_reports(notice->caller.guest))
         fp_notice_may_wait(notice);

@@ -105,6 +105,24 @@ print(name.raw[2])'
     assert_output $((8080 >> 8))
 }
 
+@test "a program that has the shim, too, is rewritten once: one report each, and one number in both protocols" {
+    command -v busybox >/dev/null || cannot "no busybox"
+    cat >"$BATS_TEST_TMPDIR/both.py" <<'PYTHON'
+import socket
+print(open("/proc/self/maps").read().count("libfreeport_shim.so") > 0)
+tcp, udp = socket.socket(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for server in tcp, udp:
+    server.bind(("127.0.0.1", 8080))
+    print(server.getsockname()[1])
+tcp.listen()
+print(socket.create_connection(("127.0.0.1", 8080)).getpeername()[1])
+PYTHON
+    run -0 runs -- "$(command -v busybox)" sh -c 'grep Seccomp: /proc/self/status; python3 "$0"' "$BATS_TEST_TMPDIR/both.py"
+    got "$(printf 'Seccomp:\t2')" True 8080 8080 8080
+    assert_equal "$(wc -l <"$(report_of it)")" 2
+    assert_equal "$(reported_port "$(report_of it)" tcp 8080)" "$(reported_port "$(report_of it)" udp 8080)"
+}
+
 # process_state PID: R, S, T and so on.
 process_state() {
     local stat

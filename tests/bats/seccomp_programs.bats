@@ -162,3 +162,39 @@ SUITE
     wait "$red"
     assert_equal "$(cat "$BATS_TEST_TMPDIR/red.log")" "python and red"
 }
+
+# From npm: `npm install --prefix BUILD/tests/programs/npm esbuild bun`, which no test does by itself.
+modules() {
+    MODULES=$FREEPORT_BUILD/tests/programs/npm/node_modules
+    [[ -x $MODULES/$1 ]] || cannot "no $1: npm install --prefix $FREEPORT_BUILD/tests/programs/npm esbuild bun"
+}
+
+@test "esbuild's server, started by a shell" {
+    modules .bin/esbuild
+    for session in red blue; do
+        mkdir "$BATS_TEST_TMPDIR/$session"
+        echo "from $session" >"$BATS_TEST_TMPDIR/$session/index.html"
+        mkfifo "$BATS_TEST_TMPDIR/$session.in" # it ends with its input
+        sleep 300 >"$BATS_TEST_TMPDIR/$session.in" 3>&- &
+        end_later $!
+        serves "$session" sh -c 'exec <"$1"; "$0" --servedir="$2" --serve=127.0.0.1:8080' "$MODULES/.bin/esbuild" \
+            "$BATS_TEST_TMPDIR/$session.in" "$BATS_TEST_TMPDIR/$session"
+    done
+    differ
+    for session in red blue; do
+        assert_equal "$(in_session "$session" curl -sS --noproxy '*' http://127.0.0.1:8080/)" "from $session"
+    done
+}
+
+@test "bun's server" {
+    modules bun/bin/bun.exe
+    echo 'Bun.serve({port: 8080, fetch() { return new Response(`bun ${process.argv[2]}\n`); }});' \
+        >"$BATS_TEST_TMPDIR/serve.js"
+    for session in red blue; do
+        serves "$session" "$MODULES/bun/bin/bun.exe" "$BATS_TEST_TMPDIR/serve.js" "$session"
+    done
+    differ
+    for session in red blue; do
+        assert_equal "$(in_session "$session" curl -sS --noproxy '*' http://127.0.0.1:8080/)" "bun $session"
+    done
+}
