@@ -2,6 +2,7 @@
 #include "child.h"
 
 #include "cli.h"
+#include "compat.h"
 
 #include <errno.h>
 #include <fcntl.h>

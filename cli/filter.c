@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Whether this host lets a supervisor do what it does, tried on a process of this one's own. */
 #include "cli.h"
+#include "compat.h"
 
 #include <errno.h>
 #include <linux/seccomp.h>
