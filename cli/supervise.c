@@ -36,7 +36,7 @@ static struct household {
 
 /* A word to freeport, with the command's pidfd where it is the first. */
 static void tell(int link, enum cli_child_tidings kind, int value, int process) {
-    struct cli_child_word word = {.kind = kind, .value = value};
+    struct cli_child_word word = {.kind = (int32_t)kind, .value = value};
     struct iovec data = {.iov_base = &word, .iov_len = sizeof word};
     union {
         struct cmsghdr header;

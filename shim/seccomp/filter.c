@@ -98,7 +98,7 @@ static int notify(scmp_filter_ctx context, uint32_t architecture, const struct w
         return 0;
     if (call->pointer < 0 || architecture == SCMP_ARCH_X86)
         return seccomp_rule_add(context, SCMP_ACT_NOTIFY, number, 0);
-    return seccomp_rule_add(context, SCMP_ACT_NOTIFY, number, 1, SCMP_CMP((unsigned)call->pointer, SCMP_CMP_NE, 0));
+    return seccomp_rule_add(context, SCMP_ACT_NOTIFY, number, 1, SCMP_CMP((unsigned)call->pointer, SCMP_CMP_NE, 0, 0));
 }
 
 static int add_rules(scmp_filter_ctx context, uint32_t architecture) {

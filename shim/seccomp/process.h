@@ -16,16 +16,16 @@
 
 struct fp_process {
     struct fp_source ended; /* of one that is kept: its pidfd */
-    pid_t thread;           /* 0: none */
-    pid_t pid;              /* the process that the thread is of */
-    int pidfd;
     fp_owner owner;
+    pid_t thread; /* 0: none */
+    pid_t pid;    /* the process that the thread is of */
+    int pidfd;
+    unsigned used;         /* by how many calls at the moment */
+    signed char preloaded; /* 0: not looked at; else 1, or -1 for no */
     bool whole;            /* pidfd is the process's, not the thread's: the kernel knows no other (before 6.9) */
     bool fresh;            /* it was looked up for this call */
     bool over;             /* it has ended */
-    signed char preloaded; /* 0: not looked at; else 1, or -1 for no */
     bool kept;             /* in the table of those that are kept */
-    unsigned used;         /* by how many calls at the moment */
 };
 
 /* From here on, what is kept of a process goes when the process ends. Called once. */

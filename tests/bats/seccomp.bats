@@ -89,7 +89,7 @@ s = socket.create_connection(("127.0.0.1", 8080)); print(s.getpeername()[1])'
     cd "$BATS_TEST_TMPDIR"
     run -0 runs -- sh -c 'setsid sh -c "until [ -e go ]; do sleep 0.05; done; $0 tcp4 bind 127.0.0.1 8080 name >out 2>&1; touch done" >/dev/null 2>&1 </dev/null & exit 0' "$STATIC"
     touch go
-    wait_for "$PATIENCE" [ -e done ]
+    wait_for "$PATIENCE" test -e "done"
     assert_equal "$(cat out)" "$(printf 'ok\n127.0.0.1 8080')"
     wait_for "$PATIENCE" nobody_is_left
 }
@@ -121,6 +121,26 @@ PYTHON
     got "$(printf 'Seccomp:\t2')" True 8080 8080 8080
     assert_equal "$(wc -l <"$(report_of it)")" 2
     assert_equal "$(reported_port "$(report_of it)" tcp 8080)" "$(reported_port "$(report_of it)" udp 8080)"
+}
+
+# interrupted PYTHON: what becomes of a program that blocks in a call under the filter, at a Ctrl-C.
+interrupted() {
+    timeout "$PATIENCE" /usr/bin/python3 "$BATS_TEST_DIRNAME/../programs/terminal.py" "$FREEPORT_CLI" run --quiet \
+        --via seccomp --session "$(tree "$BASHPID$RANDOM")" -- /usr/bin/python3 -c "
+import signal, socket
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+tcp, udp = socket.socket(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+tcp.bind(('127.0.0.1', 8080)); udp.bind(('127.0.0.1', 8080)); tcp.listen(0)
+print('ready', flush=True)
+$1" 3>&-
+}
+
+@test "a Ctrl-C interrupts a blocked accept, receive and connect" {
+    assert_equal "$(interrupted 'tcp.accept()')" "signal 2"
+    assert_equal "$(interrupted 'udp.recvfrom(9)')" "signal 2"
+    assert_equal "$(interrupted 'udp.recvmsg(9)')" "signal 2"
+    assert_equal "$(interrupted 'clients = [socket.socket() for _ in range(9)]
+for client in clients: client.connect(("127.0.0.1", 8080))')" "signal 2"
 }
 
 # process_state PID: R, S, T and so on.

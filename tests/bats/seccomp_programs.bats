@@ -22,7 +22,7 @@ go_environment() {
 
 go_build() (
     go_environment
-    cd "$BATS_TEST_DIRNAME/../programs/go"
+    cd "$BATS_TEST_DIRNAME/../programs/go" || return
     CGO_ENABLED=$1 go build -o "$2" .
 )
 
@@ -188,7 +188,7 @@ modules() {
 
 @test "bun's server" {
     modules bun/bin/bun.exe
-    echo 'Bun.serve({port: 8080, fetch() { return new Response(`bun ${process.argv[2]}\n`); }});' \
+    printf '%s\n' 'Bun.serve({port: 8080, fetch() { return new Response(`bun ${process.argv[2]}\n`); }});' \
         >"$BATS_TEST_TMPDIR/serve.js"
     for session in red blue; do
         serves "$session" "$MODULES/bun/bin/bun.exe" "$BATS_TEST_TMPDIR/serve.js" "$session"
