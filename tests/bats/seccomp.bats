@@ -211,3 +211,18 @@ filter, bind, listen and connect fail with ENOSYS from now on; start them anew"
         python3 "$BATS_TEST_DIRNAME/../stress/filter_storm.py" "$STATIC" "${FREEPORT_SEED:-1}" 5
     assert_output --regexp '^seed [0-9]+: [0-9]+ programs; nothing is left over$'
 }
+
+# crowd OPTION...: a thousand static programs at once, with a range that has room for them.
+crowd() {
+    range=$(own_range 3000)
+    run -0 timeout 85 "$FREEPORT_CLI" run --quiet --tcp "$range" --udp "$range" "$@" -- \
+        python3 "$BATS_TEST_DIRNAME/../stress/filter_crowd.py" "$STATIC" 1000
+    assert_output "1000 ports, few threads, 0 descriptors left over"
+}
+
+@test "a thousand programs at once, each under a filter of its own" {
+    (($(ulimit -Hn) >= 4096)) || cannot "a limit of $(ulimit -Hn) descriptors"
+    crowd --session crowd
+}
+
+@test "a thousand programs at once, under one filter" { crowd --via seccomp --session crowd; }
