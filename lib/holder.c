@@ -372,7 +372,8 @@ static char *append_number(char *text, unsigned value) {
 
 bool fp_holder_here(struct fp_holder *holder, int fd) {
     struct stat st;
-    if (fstat(fd, &st) != 0 || !S_ISSOCK(st.st_mode))
+    /* Not fstat(): to ThreadSanitizer that is a race with the thread that opens a descriptor of that number. */
+    if (fstatat(fd, "", &st, AT_EMPTY_PATH) != 0 || !S_ISSOCK(st.st_mode))
         return false;
     *holder = (struct fp_holder){.pid = fp_owner_pid(fp_owner_self()), .fd = fd, .socket = (uint64_t)st.st_ino};
     return true;

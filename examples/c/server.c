@@ -6,8 +6,8 @@
  *     $ cc server.c -o server $(pkg-config --cflags --libs freeport)
  *     $ ./server 30000-31000 & ./server 30000-31000 &
  *     30000
- *     30001
- *     $ curl http://127.0.0.1:30001/
+ *     30002
+ *     $ curl http://127.0.0.1:30002/
  *     this is process 4712
  *
  * CMakeLists.txt beside it does the same with find_package(freeport).

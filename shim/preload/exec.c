@@ -12,7 +12,6 @@
 #include "real.h"
 #include "target.h"
 
-#include <alloca.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -24,7 +23,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-/* For what takes memory with alloca(): never a part of its caller, which may be a loop. */
+/* For what takes memory with __builtin_alloca(): never a part of its caller, which may be a loop. */
 #define ON_STACK __attribute__((noinline))
 
 /* Written once, in the constructor. */
@@ -107,7 +106,7 @@ ON_STACK static int launch_or(const char *look, const char *path, char *const ar
     const char *launcher = fp_follow_launcher(envp);
     if (!launcher || !wants_launcher(look, envp))
         return then(path, argv, envp, context);
-    char **arguments = alloca((count_of(argv) + 4) * sizeof *arguments);
+    char **arguments = __builtin_alloca((count_of(argv) + 4) * sizeof *arguments);
     launch_arguments(arguments, launcher, look, argv);
     return then(launcher, arguments, envp, context);
 }
@@ -118,8 +117,8 @@ ON_STACK static int with_session(const char *look, const char *path, char *const
     struct fp_follow_size size = fp_follow_size(envp);
     char *const *environment = envp;
     if (size.list > 0) {
-        char **list = alloca(size.list * sizeof *list);
-        fp_follow_environment(envp, list, alloca(size.text + 1));
+        char **list = __builtin_alloca(size.list * sizeof *list);
+        fp_follow_environment(envp, list, __builtin_alloca(size.text + 1));
         environment = list;
     }
     errno = saved;
@@ -153,7 +152,7 @@ FP_EXPORT int execv(const char *path, char *const argv[]) {
 ON_STACK static int execute_script(const char *path, char *const argv[], char *const envp[]) {
     static char shell[] = "/bin/sh";
     size_t count = count_of(argv);
-    char **arguments = alloca((count + 3) * sizeof *arguments);
+    char **arguments = __builtin_alloca((count + 3) * sizeof *arguments);
     arguments[0] = shell;
     memcpy(&arguments[1], &path, sizeof path);
     for (size_t i = 1; i < count; i++)
@@ -251,7 +250,7 @@ static void collect_arguments(char **into, const char *first, va_list *list) {
 FP_EXPORT int execl(const char *path, const char *first, ...) {
     va_list list;
     va_start(list, first);
-    char **arguments = alloca((count_arguments(first, &list) + 1) * sizeof *arguments);
+    char **arguments = __builtin_alloca((count_arguments(first, &list) + 1) * sizeof *arguments);
     va_end(list);
     va_start(list, first);
     collect_arguments(arguments, first, &list);
@@ -262,7 +261,7 @@ FP_EXPORT int execl(const char *path, const char *first, ...) {
 FP_EXPORT int execle(const char *path, const char *first, ...) {
     va_list list;
     va_start(list, first);
-    char **arguments = alloca((count_arguments(first, &list) + 1) * sizeof *arguments);
+    char **arguments = __builtin_alloca((count_arguments(first, &list) + 1) * sizeof *arguments);
     va_end(list);
     va_start(list, first);
     collect_arguments(arguments, first, &list);
@@ -274,7 +273,7 @@ FP_EXPORT int execle(const char *path, const char *first, ...) {
 FP_EXPORT int execlp(const char *file, const char *first, ...) {
     va_list list;
     va_start(list, first);
-    char **arguments = alloca((count_arguments(first, &list) + 1) * sizeof *arguments);
+    char **arguments = __builtin_alloca((count_arguments(first, &list) + 1) * sizeof *arguments);
     va_end(list);
     va_start(list, first);
     collect_arguments(arguments, first, &list);

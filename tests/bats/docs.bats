@@ -184,7 +184,7 @@ subsection() {
 @test "freeport.ini(5) has a key for every variable, and for options that have none" {
     expected=$(variables | grep -vxE 'FREEPORT_(REPORT_ID|SEGMENT_OWNER|SEGMENT_ID|TELL|NAME)' | sed 's/FREEPORT_//' |
         tr '[:upper:]' '[:lower:]')
-    assert_equal "$(section freeport.ini.5 KEYS | terms)" "$(printf '%s\n' $expected name export audit quiet | sort)"
+    assert_equal "$(section freeport.ini.5 KEYS | terms)" "$(printf '%s\n' "$expected" name export audit quiet | sort)"
     # And the program takes these keys, and the file of the example.
     for key in $expected; do
         value=$(case $key in

@@ -25,6 +25,7 @@ all_well() {
     mapfile -t words < <(every_call)
     run -0 client libc "${words[@]}"
     # The client's own port is the kernel's.
+    # shellcheck disable=SC2180 # a pattern, no second index
     expected=("${lines[@]%%127.0.0.1 [3-6][0-9][0-9][0-9][0-9]}")
     [[ ${#expected[@]} -ge 15 ]] || fail "too little: $output"
     run ! grep -E '^E' <<<"$output"
@@ -32,6 +33,7 @@ all_well() {
     configure FREEPORT_REPORT="$BATS_TEST_TMPDIR/all.report"
     rm -f "$FREEPORT_REPORT"
     run -0 timeout --kill-after=5 "$PATIENCE" env ASAN_OPTIONS=detect_leaks=0 "$@" "${words[@]}"
+    # shellcheck disable=SC2180
     assert_equal "$(printf '%s\n' "${lines[@]%%127.0.0.1 [3-6][0-9][0-9][0-9][0-9]}")" "$(printf '%s\n' "${expected[@]}")"
     assert_equal "$(awk '{ print $1, $2 }' "$FREEPORT_REPORT" | paste -sd,)" \
         "tcp $SENTINEL,udp $SENTINEL,udp $SENTINEL2,tcp 0,tcp 0"

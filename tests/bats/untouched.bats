@@ -68,7 +68,7 @@ nothing_assigned() { [[ ! -s $BATS_TEST_TMPDIR/all.report ]] || fail "assigned: 
     range=$(own_range)
     outside=$(range_port "$(own_range)" 0)
     inside=$(range_port "$range" 7)
-    configure FREEPORT_TCP="$range" FREEPORT_SENTINELS="$inside,8080" FREEPORT_REPORT="$BATS_TEST_TMPDIR/all.report"
+    configure FREEPORT_TCP="$range" FREEPORT_SENTINELS=8080 FREEPORT_REPORT="$BATS_TEST_TMPDIR/all.report"
     run -0 fpsock tcp4 bind 127.0.0.1 "$outside" name listen tcp4 bind 127.0.0.1 "$inside" name tcp4 bind 127.0.0.1 "$outside"
     got ok "127.0.0.1 $outside" ok ok "127.0.0.1 $inside" EADDRINUSE
     nothing_assigned
