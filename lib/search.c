@@ -37,6 +37,7 @@ void fp_search_begin(struct fp_search *search, struct fp_segment *segment, unsig
     search->age = search->asked = search->asked_gone = 0;
     search->wrapped = search->refreshed = search->own_seen = search->else_seen = search->gathering = search->placed =
         false;
+    search->oldest.rounds = search->oldest.count = search->oldest.next = 0;
     search->claims = search->under_lock = search->looked_up_gone = false;
 }
 
