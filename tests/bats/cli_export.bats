@@ -16,7 +16,7 @@ setup() {
         echo "$PORT"
         "$0" port 8080
         "$0" list --all -rn -o PORT,SENTINEL,SESSION,PID,STATE
-        echo "$FREEPORT_SENTINELS $(ps -o ppid= $PPID | tr -d " ")"' "$FREEPORT_CLI"
+        echo "$FREEPORT_SENTINELS $(sed -n "s|^PPid:[[:space:]]*||p" "/proc/$PPID/status")"' "$FREEPORT_CLI"
     assert_line --index 0 "${range%-*}"
     assert_line --index 1 "${range%-*}"
     assert_line --index 3 --regexp '^9000,8080/tcp [0-9]+$'

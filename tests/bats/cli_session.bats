@@ -127,7 +127,8 @@ on_terminal() {
     /usr/bin/python3 -c '
 import pty, sys
 status = pty.spawn(sys.argv[1:])
-sys.exit(status >> 8)' "$@" </dev/null | tr -d '\r'
+sys.exit(status >> 8)' env ${FREEPORT_SANITIZER_RUNTIME:+LD_PRELOAD="$FREEPORT_SANITIZER_RUNTIME"} \
+        ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}" "$@" </dev/null | tr -d '\r'
 }
 
 BIND='import socket, sys

@@ -42,8 +42,9 @@ by() { shim "$FPEXEC" "$@"; }
 }
 
 @test "an LD_PRELOAD without the shim gets it behind what it has" {
-    run -0 shim env "LD_PRELOAD=libm.so.6" env
-    assert_line --regexp "^LD_PRELOAD=libm\.so\.6:.*libfreeport_shim\.so$"
+    has=${FREEPORT_SANITIZER_RUNTIME:-libm.so.6} # ASan's runtime is the first in every process
+    run -0 shim env "LD_PRELOAD=$has" env
+    assert_line --regexp "^LD_PRELOAD=$has:.*libfreeport_shim\.so$"
 }
 
 @test "one that says FREEPORT_FOLLOW=no leaves the session" {
