@@ -76,20 +76,6 @@ ok 2 the second test has port 8080, too"
     assert_output --partial "Address already in use"
 }
 
-@test "automake" {
-    cd automake
-    within autoreconf -i >/dev/null 2>&1
-    within ./configure >/dev/null
-    run -0 within make check -j2
-    assert_line "# PASS:  2"
-    assert_two_ports
-    rm -f ./*.up ./*.log ./*.trs
-    within ./configure ISOLATE= >/dev/null
-    needs_networks
-    run ! alone make check -j2
-    assert_line "# FAIL:  1"
-}
-
 # installed: freeport in a prefix of its own, at $PREFIX.
 installed() {
     PREFIX=$BATS_TEST_TMPDIR/usr
@@ -104,6 +90,25 @@ twice() {
     for copy in 1 2; do
         eval "wait \$pid_$copy" || fail "$name-$copy failed: $(cat "$BATS_TEST_TMPDIR/$name-$copy.log")"
     done
+}
+
+@test "automake, and two suites of it at once" {
+    cd automake
+    within autoreconf -i >/dev/null 2>&1
+    within ./configure >/dev/null
+    run -0 within make check -j2
+    assert_line "# PASS:  2"
+    assert_two_ports
+    rm -f ./*.up ./*.log ./*.trs
+    cp -r . ../automake-2
+    rm "$BATS_TEST_TMPDIR/ports.report"
+    twice make sh -c 'cd "../$(mkdir ../lock 2>/dev/null && echo automake || echo automake-2)" && exec make check -j2'
+    assert_equal "$(reported_ports "$BATS_TEST_TMPDIR/ports.report" tcp 8080 | tr ' ' '\n' | sort -u | wc -l)" 4
+    rm -f ./*.up ./*.log ./*.trs
+    within ./configure ISOLATE= >/dev/null
+    needs_networks
+    run ! alone make check -j2
+    assert_line "# FAIL:  1"
 }
 
 @test "freeport_add_test, by find_package: two build folders at once" {
