@@ -163,10 +163,10 @@ SUITE
     assert_equal "$(cat "$BATS_TEST_TMPDIR/red.log")" "python and red"
 }
 
-# From npm: `npm install --prefix BUILD/tests/programs/npm esbuild bun`, which no test does by itself.
+# modules FILE: from npm, which .ci/run installs them with, and no test.
 modules() {
     MODULES=$FREEPORT_BUILD/tests/programs/npm/node_modules
-    [[ -x $MODULES/$1 ]] || cannot "no $1: npm install --prefix $FREEPORT_BUILD/tests/programs/npm esbuild bun"
+    [[ -x $MODULES/$1 ]] || cannot "no $1: tests/programs/npm/install $FREEPORT_BUILD"
 }
 
 @test "esbuild's server, started by a shell" {
