@@ -43,7 +43,7 @@ class Row:
     starts: int = STARTS
     unit: str = "ns"
     goals: dict = field(default_factory=dict)  # label -> Goal
-    published: bool = False  # in the README's table
+    published: bool = False  # in the table of bench/README.md
     point: tuple = ()  # (curve, x): where it stands on a picture
 
 

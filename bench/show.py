@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Shows what was measured: a table for people, JSON, curves, and the README's part."""
+"""Shows what was measured: a table for people, JSON, curves, and the table in bench/README.md."""
 import json
 import os
 import re
@@ -128,7 +128,7 @@ def save(document, directory):
     print(f"\nin {directory}: results.json" + (f"; no picture: {why}" if why else ", cost.svg"))
 
 
-# --- The README -------------------------------------------------------------------------------------------------------
+# --- bench/README.md --------------------------------------------------------------------------------------------------
 
 def markdown(document, instructions):
     machine = document["machine"]
@@ -159,19 +159,19 @@ def markdown(document, instructions):
             yield f"| {path} | {int(count):,} |"
 
 
-def publish(document, root):
+def publish(document):
     write_json(document, os.path.join(HERE, "results.json"))
     why = draw(document, os.path.join(HERE, "cost.svg"))
     if why:
         raise SystemExit(f"bench/run: no picture: {why}")
-    readme = os.path.join(root, "README.md")
+    readme = os.path.join(HERE, "README.md")
     with open(readme, encoding="utf-8") as file:
         text = file.read()
     with open(os.path.join(HERE, "instructions.txt"), encoding="utf-8") as file:
         part = "\n".join([BEGIN, *markdown(document, file.read().splitlines()), END])
     found = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.S)
     if not found.search(text):
-        raise SystemExit(f"bench/run: README.md has no place for the table: {BEGIN} {END}")
+        raise SystemExit(f"bench/run: bench/README.md has no place for the table: {BEGIN} {END}")
     with open(readme, "w", encoding="utf-8") as file:
         file.write(found.sub(lambda _: part, text))
-    print("\nwritten: bench/results.json, bench/cost.svg, README.md")
+    print("\nwritten: bench/results.json, bench/cost.svg, bench/README.md")

@@ -46,12 +46,12 @@ differential() {
     assert_line '    freeport: the player exited with 1'
 }
 
-@test "what differs on purpose stands in the README" {
+@test "what differs on purpose stands in freeport(7), LIMITS" {
     local limits reason
-    limits=$(sed -n '/^## What it cannot do/,/^## /p' "$BATS_TEST_DIRNAME/../../README.md" | tr -s '\n ' ' ')
+    limits=$(sed -n '/^# LIMITS/,/^# SEE ALSO/p' "$BATS_TEST_DIRNAME/../../docs/freeport.7.scd" | tr -s '\n\t ' ' ')
     run -0 "$programs/differential" --reasons
     ((${#lines[@]} > 0))
     for reason in "${lines[@]}"; do
-        [[ $limits == *"$reason"* ]] || fail "not in the README's limits: $reason"
+        [[ $limits == *"$reason"* ]] || fail "not in the limits of freeport(7): $reason"
     done
 }

@@ -296,24 +296,24 @@ REUSEPORT_OPTION=getsockopt/1=1/2=15
     done
 }
 
-# What a sandbox has to let through, as the README has it; and what fpsock itself needs.
-README_CALLS=bind,getsockname,getsockopt,setsockopt,socket,close,openat,read,write,newfstatat,getdents64,readlinkat
-README_CALLS+=,sendto,pwritev2,poll,rt_sigprocmask,rt_sigpending,rt_sigtimedwait,getpid,kill,mmap,madvise,munmap
-README_CALLS+=,clock_nanosleep
+# What a sandbox has to let through, as freeport(7) has it; and what fpsock itself needs.
+CALLS=bind,getsockname,getsockopt,setsockopt,socket,close,openat,read,write,newfstatat,getdents64,readlinkat
+CALLS+=,sendto,pwritev2,poll,rt_sigprocmask,rt_sigpending,rt_sigtimedwait,getpid,kill,mmap,madvise,munmap
+CALLS+=,clock_nanosleep
 FPSOCK_CALLS=write,mprotect,listen,exit_group
 
-@test "a sandbox that ends a program for any other call than those of the README" {
-    tr -s '[:space:]' ' ' <"$BATS_TEST_DIRNAME/../../README.md" | grep -qF "\`${README_CALLS//,/\`, \`}\`" ||
-        fail "not the README's list"
+@test "a sandbox that ends a program for any other call than those of freeport(7)" {
+    tr -d '\\' <"$BATS_TEST_DIRNAME/../../docs/freeport.7.scd" | tr -s '[:space:]' ' ' |
+        grep -qF ": _${CALLS//,/_, _}_. " || fail "not the list of freeport(7)"
     [[ -z ${FREEPORT_SANITIZE:-} ]] || skip "a sanitizer makes calls of its own" # UBSan's, too
     configure FREEPORT_UDP="$range" FREEPORT_REPORT="$BATS_TEST_TMPDIR/all.report" FREEPORT_LOG=info
-    run -0 --separate-stderr fpsock tcp4 tcp6 tcp4 tcp4 udp4 filter "only:$README_CALLS,$FPSOCK_CALLS" \
+    run -0 --separate-stderr fpsock tcp4 tcp6 tcp4 tcp4 udp4 filter "only:$CALLS,$FPSOCK_CALLS" \
         use 0 bind 127.0.0.1 0 name use 1 reuseaddr bind ::1 8080 listen name use 2 bind ::1 8080 \
         use 3 bind 127.0.0.1 8080 listen use 4 bind 127.0.0.1 8080 name
     got ok "127.0.0.1 $first" ok ok "::1 8080" EAFNOSUPPORT ok ok ok "127.0.0.1 8080"
     assert_equal "$(wc -l <"$BATS_TEST_TMPDIR/all.report")" 4
     # One call less, and it ends: the filter is there.
-    run -159 --separate-stderr fpsock tcp4 filter "only:${README_CALLS/getsockopt,/},$FPSOCK_CALLS" bind 127.0.0.1 0
+    run -159 --separate-stderr fpsock tcp4 filter "only:${CALLS/getsockopt,/},$FPSOCK_CALLS" bind 127.0.0.1 0
 }
 
 # --- Namespaces ------------------------------------------------------------------------------------------------------

@@ -336,7 +336,7 @@ CHANGED="not the segment that this session began with"
     assert_equal "$stderr" ""
 }
 
-# What the README says cannot be helped: see its limits.
+# What cannot be helped: see freeport(7), LIMITS.
 @test "a segment that is truncated under a program ends it with SIGBUS, and the next one gets a fresh segment" {
     [[ -z ${FREEPORT_SANITIZE:-} ]] || skip "a sanitizer catches the signal"
     run -135 fpsock tcp4 bind 127.0.0.1 0 sh "unset LD_PRELOAD; truncate -s 0 /dev/shm$TEST_SEGMENT" tcp4 bind 127.0.0.1 0

@@ -275,24 +275,23 @@ static bool unmapped_destination(const struct difference *difference, const stru
 
 /*
  * An entry matches as narrowly as it can: the call, both results, and what was played before. Its reason is a sentence
- * of the README's limits.
+ * of freeport(7), LIMITS, with its markup.
  */
 static const struct {
     const char *reason;
     bool (*matches)(const struct difference *, const struct history *);
 } entries[] = {
-    {"A socket that was bound to port 0, or that listens without a bind, keeps its port when its `connect` fails or is "
-     "undone, or when it listens no more",
+    {"A socket that was bound to port 0, or that listens without a bind, keeps its port when its *connect*(2) fails or "
+     "is undone with *AF_UNSPEC*, or when it listens no more",
      keeps_its_port},
-    {"With `FREEPORT_CONNECT=fallthrough`, a UDP client that is there before its server stays where it went",
+    {"With *FREEPORT_CONNECT=fallthrough*, a UDP client that is there before its server stays where it went",
      client_before_server},
     {"An MPTCP socket that listens without a bind is bound", unbound_mptcp},
     {"What is left of a closed MPTCP connection counts as a foreign process", mptcp_remains},
-    {"`sendto`, `sendmsg` and `sendmmsg` to an address in memory that is not mapped: the shim looks at it, and the "
-     "program "
-     "ends with SIGSEGV instead of EFAULT",
+    {"A destination address in memory that is not mapped, of *sendto*(2), *sendmsg*(2) and *sendmmsg*(2), ends the "
+     "program with *SIGSEGV* instead of *EFAULT*",
      unmapped_destination},
-    {"**Multicast and broadcast** go out with the port that the program wrote", multicast},
+    {"*Multicast and broadcast* Datagrams to such an address go out with the port that the program wrote", multicast},
     {"A datagram's sender, of whose name there is room for half of the port, may read as another port", half_a_port},
 };
 

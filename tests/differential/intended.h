@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The differences that freeport makes on purpose. The README's limits name each. */
+/* The differences that freeport makes on purpose. freeport(7), LIMITS, names each. */
 #ifndef FREEPORT_DIFFERENTIAL_INTENDED_H
 #define FREEPORT_DIFFERENTIAL_INTENDED_H
 
