@@ -97,7 +97,9 @@ static void play_here(const struct step *step, unsigned index) {
 static void play_in_child(const struct step *step, unsigned index) {
     char seed[32], number[16];
     int fds[SLOTS], status;
+    enum kind kinds[SLOTS];
     memcpy(fds, play->fds, sizeof fds);
+    memcpy(kinds, play->kinds, sizeof kinds);
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)play->seed);
     snprintf(number, sizeof number, "%u", index);
     pid_t child = fork();
@@ -110,7 +112,9 @@ static void play_in_child(const struct step *step, unsigned index) {
     }
     if (child < 0 || waitpid(child, &status, 0) != child)
         exit(2);
-    memcpy(play->fds, fds, sizeof fds); /* the child's descriptors went with it */
+    /* The child's descriptors went with it. */
+    memcpy(play->fds, fds, sizeof fds);
+    memcpy(play->kinds, kinds, sizeof kinds);
     if (status != 0) {
         say("%u the child ended with status %#x", index, (unsigned)status);
         write_line();
