@@ -20,8 +20,8 @@
 struct reading {
     struct fp_file *file;
     FILE *stream;
-    unsigned number; /* of the line at hand */
-    unsigned begun;  /* of the line in which the value at hand begins */
+    unsigned number; /* of the current line */
+    unsigned begun;  /* of the line in which the current value begins */
     bool bad, no_memory;
     fp_file_complaint *complaint;
     void *context;
@@ -42,7 +42,7 @@ void fp_file_key(const char *variable, char *key, size_t size) {
 /* Options of `freeport run` for which there is no variable. */
 static const char *const options[] = {"export", "audit", "quiet"};
 
-/* A section is a name, so that there is no key for it in one. */
+/* FREEPORT_NAME has no key inside of a section, since the section is the name. */
 static const char *variable_of(const char *key, const char *section) {
     char known[32];
     const char *variable;
@@ -68,7 +68,7 @@ static bool add(struct reading *reading, const char *section, const char *variab
     return entry.section && entry.value;
 }
 
-/* inih tells of a section only with its first key. */
+/* Notes an empty section too, of which inih does not tell. */
 static void note_section(struct reading *reading, const char *line) {
     const char *end = strchr(line, ']');
     char *section = end ? strndup(line + 1, (size_t)(end - line - 1)) : NULL;
@@ -81,7 +81,7 @@ static void note_section(struct reading *reading, const char *line) {
     free(section);
 }
 
-/* One line with its end, as far as there is room for it: a file may be endless, and have none. 0 at its end. */
+/* Reads one line with its newline, as far as there is room, since a file may have no end. 0 at the end of the file. */
 static size_t read_line(FILE *stream, char *line, size_t size) {
     size_t length = 0;
     for (int c; length < size && (c = getc(stream)) != EOF;) {
@@ -93,8 +93,8 @@ static size_t read_line(FILE *stream, char *line, size_t size) {
 }
 
 /*
- * inih has lines of a fixed length, and no line numbers. What begins with a blank it takes for the rest of the line
- * before; here only what is no KEY = VALUE is that, so that keys may be indented below their section.
+ * inih has a fixed line length and no line numbers. It takes each line that begins with a blank as a continuation.
+ * Here, only one without KEY = VALUE is a continuation, so keys may be indented below their section.
  */
 static char *next_line(char *out, int size, void *context) {
     struct reading *reading = context;
@@ -107,7 +107,7 @@ static char *next_line(char *out, int size, void *context) {
         snprintf(expected, sizeof expected,
                  "a line of text of %d bytes at most; a list may go on in the next line, indented", size - 2);
         complain(reading, reading->number, "", expected);
-        return NULL; /* whatever follows, it is no file of ours */
+        return NULL; /* stops: this is no configuration file */
     }
     out[length] = 0;
     bool goes_on = isspace((unsigned char)out[0]) && !strpbrk(out, "=:[");
@@ -152,7 +152,7 @@ static bool append(struct reading *reading, const char *more) {
     return true;
 }
 
-/* inih calls it for each KEY = VALUE, and with the same key for each line that goes on. */
+/* inih calls this for each KEY = VALUE, and again with the same key for each continuation line. */
 static int take(void *context, const char *section, const char *key, const char *value) {
     struct reading *reading = context;
     const struct fp_file *file = reading->file;
@@ -163,7 +163,7 @@ static int take(void *context, const char *section, const char *key, const char 
     }
     const struct fp_file_entry *before = own_entry(file, section, variable);
     if (reading->begun < reading->number) {
-        /* Of a key that was complained about, there is none. */
+        /* A key that was refused has no entry, so its continuation lines are ignored. */
         if (before && before == &file->entries[file->count - 1] && !append(reading, value))
             reading->no_memory = true;
     } else if (before) {
@@ -201,7 +201,7 @@ bool fp_file_read(const char *path, bool must_exist, struct fp_file **file, fp_f
         return false;
     reading.stream = fopen(path, "re");
     if (!reading.stream) {
-        /* Nor is there one of ours in somebody else's home: setpriv and the like keep HOME. */
+        /* EACCES: HOME may be another user's, since setpriv and the like keep the variable. That counts as no file. */
         bool absent = errno == ENOENT || errno == ENOTDIR || errno == EACCES;
         if (must_exist || !absent)
             complain(&reading, 0, strerror(errno), EXPECTED_FILE);

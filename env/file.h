@@ -22,12 +22,12 @@ struct fp_file {
     size_t count;
 };
 
-/* `line` 0: the file itself; `what`: the key, section or line, or "". Strings live for the call. */
+/* `line` 0: the file itself. `what`: the key, section or line, or "". Strings are valid during the call. */
 typedef void fp_file_complaint(const char *path, unsigned line, const char *what, const char *expected, void *context);
 
 /*
- * *file is to be given back with fp_file_free(). False after complaints: *file holds what could be read. What its
- * values mean is left to fp_settings_read(). `must_exist`: else one that is not there is an empty one.
+ * *file is freed with fp_file_free(). False after complaints; *file holds what could be read. fp_settings_read() checks
+ * the values. Without `must_exist`, a file that does not exist counts as empty.
  */
 bool fp_file_read(const char *path, bool must_exist, struct fp_file **file, fp_file_complaint *complaint,
                   void *context);
@@ -36,7 +36,7 @@ bool fp_file_read(const char *path, bool must_exist, struct fp_file **file, fp_f
 bool fp_file_read_open(const char *path, int fd, struct fp_file **file, fp_file_complaint *complaint, void *context);
 void fp_file_free(struct fp_file *file);
 
-/* What the section says of a variable, else what holds for every name; NULL: neither. */
+/* The section's entry for a variable, else the one before the first section; NULL without either. */
 const struct fp_file_entry *fp_file_find(const struct fp_file *file, const char *section, const char *variable);
 
 bool fp_file_has_section(const struct fp_file *file, const char *section);

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* "http://" where nothing else is known of a TCP port; "" where the protocol has no addresses of its own. */
+/* "http://" if the TCP port is not known; "" if its protocol has no scheme. */
 static inline const char *fp_scheme(uint16_t sentinel) {
     static const struct {
         uint16_t port;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One table of variables, one strict reader for each kind of value. A reader takes the whole value or nothing: it
- * writes to the settings only once it has seen the end of the text, so that a malformed value leaves the default.
- * Ranges and sentinels, where the default is to do nothing, say themselves what a malformed one leaves.
+ * writes to the settings only when it has seen the end of the text, so that a malformed value leaves the default.
+ * Malformed ranges and sentinels leave something else, see read_range() and read_sentinels().
  */
 #include "settings.h"
 
@@ -17,12 +17,12 @@ typedef bool reader(const struct variable *variable, struct fp_settings *setting
 struct variable {
     const char *name;
     reader *read;
-    const char *initial;  /* the default, as one would write it; NULL: none */
-    const char *expected; /* for the complaint; NULL: freeport wrote the value itself, nobody is to be told */
+    const char *initial;  /* the default, in the form of a value; NULL: none */
+    const char *expected; /* for the complaint; NULL: freeport itself writes the value, and no complaint is made */
 
-    size_t offset, size;             /* the field that is filled, where the kind serves several */
-    const char *words[6];            /* read_word: what may be said, by the value of the enumeration */
-    bool (*accepts)(char character); /* read_text: what it may consist of */
+    size_t offset, size;             /* the field that is filled, for kinds that serve several variables */
+    const char *words[6];            /* read_word: the words, in the order of the enumeration */
+    bool (*accepts)(char character); /* read_text: the characters that are allowed */
     int protocol;                    /* read_range */
 };
 
@@ -30,13 +30,13 @@ static void *field(const struct variable *variable, struct fp_settings *settings
     return (char *)settings + variable->offset;
 }
 
-/* Text: what several kinds are made of. */
+/* Text functions that several kinds use. */
 
 static bool is_digit(char character) {
     return character >= '0' && character <= '9';
 }
 
-/* Not isalnum(): what a name is does not depend on the guest's locale. */
+/* Not isalnum(), which depends on the program's locale. */
 static bool is_name_character(char character) {
     return (character >= 'a' && character <= 'z') || (character >= 'A' && character <= 'Z') || is_digit(character) ||
            character == '_' || character == '.' || character == '-';
@@ -47,8 +47,8 @@ static bool is_printable(char character) {
 }
 
 /*
- * skip(), same() and copy() call nothing of libc: a program's start pays for each function that it calls first, since
- * the dynamic linker has to find it, more than for the few bytes that are looked at.
+ * skip(), same() and copy() call no function of libc. Each function that is called for the first time costs the start
+ * of a program more than the few bytes here, since the dynamic linker has to find it.
  */
 static bool skip(const char **text, const char *prefix) {
     const char *at = *text;
@@ -64,7 +64,7 @@ static bool same(const char *text, const char *word) {
     return skip(&text, word) && *text == '\0';
 }
 
-/* Digits alone, one at least, up to `most`; *text is moved behind them. */
+/* Reads a number of digits only, at least one, up to `most`; *text is moved behind it. */
 static bool read_decimal(const char **text, uint64_t most, uint64_t *number) {
     const char *at = *text;
     uint64_t sum = 0;
@@ -83,7 +83,7 @@ static bool read_decimal(const char **text, uint64_t most, uint64_t *number) {
     return true;
 }
 
-/* False where it does not fit, rather than cut: half a path is another path. */
+/* False if the value does not fit. It is never cut off, since half a path is another path. */
 static bool copy(char *to, size_t size, const char *value) {
     size_t length = 0;
 
@@ -144,7 +144,7 @@ static bool read_report(const struct variable *variable, struct fp_settings *set
     return settings->has_report;
 }
 
-/* What shm_open() takes everywhere: one '/', and a file's name. */
+/* A name that every shm_open() takes: one '/', and a file name. */
 static bool read_segment(const struct variable *variable, struct fp_settings *settings, const char *value) {
     const char *file = value;
 
@@ -156,7 +156,7 @@ static bool read_segment(const struct variable *variable, struct fp_settings *se
     return copy(field(variable, settings), variable->size, value);
 }
 
-/* The owner reads and writes or nobody can use the segment; to run it or to gain rights by it makes no sense. */
+/* The owner has to read and write. Bits to execute it, set-user-ID and the like make no sense. */
 static bool read_mode(const struct variable *variable, struct fp_settings *settings, const char *value) {
     enum { needed = 0600, allowed = 0666, digits = 4 };
     const char *at = value;
@@ -171,8 +171,8 @@ static bool read_mode(const struct variable *variable, struct fp_settings *setti
 }
 
 /*
- * The lenient way is for what is no range. One that can be read but not kept is complained about all the same: its
- * ports were meant, and another 65,535 in their place help nobody.
+ * FREEPORT_LENIENT is for a value that is no range. One that is a range but too long is an error all the same: the user
+ * meant certain ports.
  */
 static bool read_range(const struct variable *variable, struct fp_settings *settings, const char *value) {
     static const char every_port[] = "1-65535";
@@ -192,7 +192,7 @@ static bool read_range(const struct variable *variable, struct fp_settings *sett
     return false;
 }
 
-/* PORT=REAL: REAL is in the range, and stands for one sentinel alone. */
+/* Adds PORT=REAL. REAL has to be in the range, and belongs to one sentinel only. */
 static bool add_pin(struct fp_settings *settings, unsigned protocol, uint16_t sentinel, uint16_t port) {
     struct fp_pins *pins = &settings->pins;
 
@@ -205,7 +205,7 @@ static bool add_pin(struct fp_settings *settings, unsigned protocol, uint16_t se
     return true;
 }
 
-/* "=REAL" behind a sentinel; *real: 0 where there is none. */
+/* Reads "=REAL" behind a sentinel; *real is 0 without it. */
 static bool read_real(const char **text, uint16_t from, uint16_t to, uint16_t *real) {
     uint16_t last;
 
@@ -215,7 +215,7 @@ static bool read_real(const char **text, uint16_t from, uint16_t to, uint16_t *r
     return from == to && fp_portset_read_range(text, real, &last) && *real == last;
 }
 
-/* One element of the list. Protocols without a range of their own are left alone, whatever is said about them. */
+/* Reads one element of the list. A protocol without a range gets no sentinels. */
 static bool read_sentinel(struct fp_settings *settings, const char **text) {
     bool all = skip(text, "all"), tcp, udp;
     bool chosen[FP_PROTOCOLS];
@@ -259,7 +259,7 @@ static bool read_sentinel_list(struct fp_settings *settings, const char *text) {
     return false;
 }
 
-/* The ranges as they were before any sentinel was taken out of them. */
+/* Reads the ranges again, without the sentinels removed. */
 static void restore_ranges(struct fp_settings *settings) {
     for (int protocol = 0; protocol < FP_PROTOCOLS; protocol++) {
         if (settings->range[protocol][0] == '\0')
@@ -270,8 +270,8 @@ static void restore_ranges(struct fp_settings *settings) {
 }
 
 /*
- * A list that can't be read counts as "all", and nothing as named: whichever port was meant, a bind to it is managed
- * and fails, while a client may go on to connect where it always did. Wants the ranges to be read before.
+ * A list that can't be read counts as "all", with no sentinel named: a bind to each port is managed, and fails; clients
+ * connect as without freeport. The ranges have to be read before.
  */
 static bool read_sentinels(const struct variable *variable, struct fp_settings *settings, const char *value) {
     bool readable = read_sentinel_list(settings, value);
@@ -287,8 +287,7 @@ static bool read_sentinels(const struct variable *variable, struct fp_settings *
     return readable;
 }
 
-/* DESCRIPTOR:DEVICE:INODE. Of another descriptor than FREEPORT_REPORT_FD, which is read before: nobody's business now.
- */
+/* DESCRIPTOR:DEVICE:INODE. Ignored for another descriptor than FREEPORT_REPORT_FD, which is read before. */
 static bool read_identity(const struct variable *variable, struct fp_settings *settings, const char *value) {
     uint64_t descriptor, device, inode;
 
@@ -304,7 +303,7 @@ static bool read_identity(const struct variable *variable, struct fp_settings *s
     return true;
 }
 
-/* DEVICE:INODE:NAME. Of another segment than FREEPORT_SEGMENT, which is read before: it says nothing about that. */
+/* DEVICE:INODE:NAME. Ignored for another segment than FREEPORT_SEGMENT, which is read before. */
 static bool read_segment_identity(const struct variable *variable, struct fp_settings *settings, const char *value) {
     uint64_t device, inode;
 
@@ -338,8 +337,8 @@ static bool read_user(const struct variable *variable, struct fp_settings *setti
 #define EXPECTED_RANGE "FROM-TO or PORT, several with commas, 1 to 65535, 1023 characters at most"
 
 /*
- * In the order in which they are read: the log level before the first complaint, FREEPORT_LENIENT before the ranges it
- * is about, the ranges before the sentinels they are taken from.
+ * In the order in which they are read: the log level before any complaint, FREEPORT_LENIENT before the ranges, and the
+ * ranges before the sentinels, which are removed from them.
  */
 static const struct variable variables[] = {
     {
@@ -488,7 +487,7 @@ static const struct variable variables[] = {
     },
 };
 
-/* The phrases above say these figures in words. */
+/* The phrases above name these sizes. */
 _Static_assert(sizeof(((struct fp_settings *)NULL)->range[0]) == 1024, "EXPECTED_RANGE");
 _Static_assert(sizeof(((struct fp_settings *)NULL)->name) == 32 + 1, "FREEPORT_NAME");
 _Static_assert(sizeof(((struct fp_settings *)NULL)->session) == 64 + 1, "FREEPORT_SESSION");
@@ -504,7 +503,7 @@ static void set_defaults(struct fp_settings *settings) {
             variables[i].read(&variables[i], settings, variables[i].initial);
 }
 
-/* Whether the sentinels have left each range a port. One that can't be read had none before. */
+/* Complains if the sentinels have left a range no port. A range that can't be read had none before. */
 static void check_rest(struct fp_settings *settings, fp_settings_source *source, fp_settings_complaint *complaint,
                        void *context) {
     static const char *const expected[FP_PROTOCOLS] = {EXPECTED_REST("FREEPORT_TCP"), EXPECTED_REST("FREEPORT_UDP")};

@@ -4,7 +4,7 @@
  *
  *   gitdir: /home/me/shop/.git/worktrees/fix-ui
  *
- * in which git's own name for the worktree stands: unique in its repository, and the same when the worktree is moved.
+ * The last part is git's own name for the worktree. It is unique in its repository, and stays when the worktree moves.
  */
 #include "worktree.h"
 
@@ -25,7 +25,7 @@ static uint64_t hash_of(const char *text) {
     return hash ^ (hash >> 32);
 }
 
-/* Cuts what is too long off, and ends the name with a hash. */
+/* Appends a hash to the name, which is cut off to make room. */
 static void add_hash(char session[static FP_SESSION_BYTES], uint64_t hash) {
     size_t length = strnlen(session, LONGEST);
     if (length > 0)
@@ -40,7 +40,7 @@ static bool plain(char character) {
            (character >= '0' && character <= '9') || character == '_' || character == '.' || character == '-';
 }
 
-/* A session's name of any text. */
+/* Makes a valid session name of any text. */
 static void make_name(const char *text, char session[static FP_SESSION_BYTES]) {
     bool changed = false;
     size_t length = 0;
@@ -76,7 +76,7 @@ static void up(char *path) {
         *slash = 0;
 }
 
-/* Resolves "." and ".." in an absolute path by its text alone: what it leads to may be gone. */
+/* Resolves "." and ".." in an absolute path by its text only, since its directories may not exist any more. */
 static void normalize(char *path) {
     char *out = path;
     for (const char *at = path; *at;) {
@@ -115,7 +115,7 @@ static bool read_link(const char *file, const char *directory, char path[static 
     return true;
 }
 
-/* A repository's name by its directory: of /home/me/shop/.git, /home/me/shop/.bare and /srv/shop.git it is "shop". */
+/* A repository's name by its directory: "shop" for /home/me/shop/.git, /home/me/shop/.bare and /srv/shop.git. */
 static const char *repository_name(char *path) {
     if (last_of(path)[0] == '.')
         up(path);
@@ -125,7 +125,7 @@ static const char *repository_name(char *path) {
     return last_of(path);
 }
 
-/* Of "shop" and "fix-ui" or "shop-fix-ui" it is "shop-fix-ui". */
+/* Joins "shop" with "fix-ui", or with "shop-fix-ui", to "shop-fix-ui". */
 static void join(const char *repository, const char *worktree, char *text, size_t size) {
     size_t length = strlen(repository), all = length + 1 + strlen(worktree) + 1;
     bool said = strncmp(worktree, repository, length) == 0 && worktree[length] == '-';
@@ -135,7 +135,7 @@ static void join(const char *repository, const char *worktree, char *text, size_
     strncat(text, worktree, size - strlen(text) - 1);
 }
 
-/* The name of a worktree whose .git is a file; false where it is not a linked worktree's (a submodule's is like it). */
+/* Names a worktree whose .git is a file. False if it is no linked worktree: a submodule has such a file, too. */
 static bool name_linked(const char *file, struct fp_worktree *worktree) {
     static const char place[] = "/worktrees";
     char path[PATH_MAX], name[PATH_MAX + NAME_MAX];
@@ -156,7 +156,7 @@ static bool name_linked(const char *file, struct fp_worktree *worktree) {
     return true;
 }
 
-/* Whether a worktree's root is there; its name is made then. */
+/* True if the directory is a worktree's root. Makes its name. */
 static bool is_root(struct fp_worktree *worktree) {
     char git[PATH_MAX + 8];
     struct stat st;

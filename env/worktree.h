@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which checkout of a project the working directory is in, and what a session there is called (FREEPORT_SESSION=auto).
- * No malloc, no stdio: the shim asks, too.
+ * Finds the checkout that the working directory is in, and the name of a session there (FREEPORT_SESSION=auto). No
+ * malloc, no stdio: the shim uses it, too.
  */
 #ifndef FREEPORT_ENV_WORKTREE_H
 #define FREEPORT_ENV_WORKTREE_H
@@ -18,12 +18,12 @@ struct fp_worktree {
 };
 
 /*
- * Fills *worktree. What a session's name can't hold becomes '-'; a name that was changed so, or cut off, ends with a
- * hash of what it was. 0 or a negative errno of getcwd(3): -ENOENT where the working directory was removed.
+ * Fills *worktree. Characters that a session's name can't have become '-'. A name that was changed so, or cut off, ends
+ * with a hash of the whole. 0 or a negative errno of getcwd(3): -ENOENT if the working directory was removed.
  */
 int fp_worktree_find(struct fp_worktree *worktree);
 
-/* Another name for the same worktree, where a second directory has the first one: with a hash of the directory. */
+/* Appends a hash of the directory to the name. For a worktree whose name another directory's session has already. */
 void fp_worktree_rename(struct fp_worktree *worktree);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a port is assigned: chosen by the search, claimed in the table, bound in the kernel, recorded. What the public
- * functions and the shim stand on. Protocols are indices (FP_TCP_INDEX, FP_UDP_INDEX), ports in host order, errors
- * negative errnos. Nothing here allocates memory or keeps a descriptor.
+ * How a port is assigned: chosen by the search, claimed in the table, bound in the kernel, recorded. The public
+ * functions and the shim are built on it. Protocols are indices (FP_TCP_INDEX, FP_UDP_INDEX), ports in host order,
+ * errors negative errnos. Nothing here allocates memory or keeps a descriptor.
  */
 #ifndef FREEPORT_LIB_ASSIGN_H
 #define FREEPORT_LIB_ASSIGN_H
@@ -40,7 +40,7 @@ int fp_configure(struct fp_whole_handle *whole, const struct freeport_config *co
  */
 struct fp_bind {
     struct freeport *fp;
-    fp_owner owner; /* for whom; 0: this process */
+    fp_owner owner; /* the process that gets the port; 0: this process */
     int fd;
     unsigned protocol;
     const struct sockaddr *address;
@@ -48,21 +48,21 @@ struct fp_bind {
     uint16_t sentinel;
     bool pledge;
     bool named[FP_PROTOCOL_COUNT]; /* the caller's own list names the sentinel */
-    int timeout_ms;                /* 0: waits for nobody; negative: no bound */
+    int timeout_ms;                /* 0: does not wait for other processes; negative: no bound */
     fp_bind_call *bind;            /* how fd is bound; NULL: as sockets of the allocator's own, by fp->calls */
 };
 
-/* *conflict: whether -EADDRINUSE is the kernel's word on the port that the session has already. */
+/* *conflict: true if -EADDRINUSE is the kernel's answer for a port that the session had before this bind. */
 int fp_bind(const struct fp_bind *bind, uint16_t *port, bool *conflict);
 
-/* Notes that a port was bound by its number, so that nobody else is given it. `owner`: as of struct fp_bind. */
+/* Notes that a port was bound by its number, so that no other process is given it. `owner`: as in struct fp_bind. */
 void fp_note_explicit(struct freeport *fp, fp_owner owner, unsigned protocol, uint16_t port,
                       const struct sockaddr *address);
 
 /*
- * The port that the session has for bind->sentinel; where it has none, one is kept for it from here on, which nobody
- * has bound so far. `exported`: its number is about to be told to a program that may bind it without the shim. The
- * socket and the address of *bind are not looked at. Errors as freeport_get(). A signal handler may call it.
+ * The port that the session has for bind->sentinel. If it has none, a port is chosen and kept for the sentinel; no
+ * socket is bound to it yet. `exported`: its number is about to be told to a program that may bind it without the shim.
+ * The socket and the address of *bind are not looked at. Errors as freeport_get(). A signal handler may call it.
  */
 int fp_pledge(const struct fp_bind *bind, bool exported, uint16_t *port);
 

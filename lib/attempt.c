@@ -27,7 +27,7 @@ bool fp_attempt_expired(struct fp_attempt *attempt) {
     return attempt->bind->timeout_ms > 0 && fp_now_ms() >= fp_attempt_until(attempt);
 }
 
-/* Names and sessions that are new are made one after the other, so that there is one slot for each. */
+/* Makes the slots of a new name and a new session under the lock, so that each text gets one slot only. */
 static int intern(struct fp_attempt *attempt, unsigned *name, unsigned *session) {
     struct freeport *fp = attempt->fp;
     struct fp_segment *segment = fp->segment;
@@ -84,7 +84,7 @@ bool fp_attempt_claim(struct fp_attempt *attempt, uint16_t port) {
     return true;
 }
 
-/* Whether the entry is nobody's who could still want it; a sentinel is its session's, whoever is there. */
+/* True if the entry can be claimed: its owner is dead or is this process, and it is not a sentinel's. */
 static bool left_over(struct fp_attempt *attempt) {
     struct fp_search *search = &attempt->search;
     return search->kind < FP_KIND_SENTINEL_LEFT &&
@@ -95,7 +95,7 @@ enum fp_choice fp_attempt_next(struct fp_attempt *attempt, uint16_t *port) {
     while ((*port = fp_search_next(&attempt->search)) != 0) {
         bool occupied = !left_over(attempt);
         if (!occupied && !fp_attempt_claim(attempt, *port))
-            continue; /* somebody has claimed it since it was found fit: it is theirs */
+            continue; /* another process has claimed the entry since the search read it */
         fp_search_advance(&attempt->search, *port);
         return occupied ? FP_CHOICE_OCCUPIED : FP_CHOICE_CLAIMED;
     }
@@ -125,18 +125,18 @@ void fp_attempt_record(struct fp_attempt *attempt, uint16_t port) {
     struct fp_segment *segment = attempt->fp->segment;
     const struct fp_bind *bind = attempt->bind;
     unsigned name, session;
-    /* Labels were emptied meanwhile, before the claim could keep ours maybe. From the claim on they are kept. */
+    /* Unused labels were emptied since the meaning was made, ours perhaps too. From the claim on they are in use. */
     if (atomic_load(&segment->header.reclaimed) != attempt->reclaimed && intern(attempt, &name, &session) == 0)
         attempt->meaning = claim_of(attempt, name, session);
     fp_entry_record(segment, bind->protocol, port, fp_with_state(attempt->meaning, FP_BOUND) | FP_HAD, bind->address);
 }
 
-/* What was left over says again what it said. Killed half way: a claim of somebody who is gone. */
+/* Gives an entry that was left over its old meaning back. A crash here leaves a claim with a dead owner. */
 static void put_back(struct fp_attempt *attempt, uint16_t port) {
     struct fp_entry *entry = fp_entry_at(attempt->fp->segment, attempt->bind->protocol, port);
     fp_meaning claimed = attempt->meaning;
     fp_owner self = attempt->self;
-    /* A claim that was taken over is not given back as one: its claimant may have given it up in vain meanwhile. */
+    /* An old claim comes back as a bound port: its claimant may have given it up in vain while this process had it. */
     fp_meaning was = attempt->was_meaning;
     if (fp_state(was) == FP_CLAIMED && !fp_is_sentinel(was))
         was = fp_with_state(was, FP_BOUND);
@@ -154,7 +154,7 @@ void fp_attempt_give_up(struct fp_attempt *attempt, uint16_t port, bool claimed,
     fp_meaning mine = attempt->meaning;
     if (claimed && !atomic_compare_exchange_strong(&fp_entry_at(segment, protocol, port)->meaning, &mine,
                                                    fp_meaning_of(FP_BUSY, 0, 0, 0)))
-        claimed = false; /* somebody has bound it meanwhile, and it is theirs */
+        claimed = false; /* another process has bound the port meanwhile, and owns the entry */
     if (error == -EADDRINUSE) {
         fp_entry_refused(segment, protocol, port, attempt->search.serial, claimed ? attempt->self : 0);
         return;

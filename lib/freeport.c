@@ -20,8 +20,8 @@ static void *behind_us(const char *name, void *otherwise) {
 }
 
 /*
- * libc's own, where the shim stands in front of it: a probe of ours is no bind of the program's. RTLD_NEXT means what
- * comes behind this library.
+ * libc's own calls, also where the shim is preloaded: a probe of the library is not a bind of the program. RTLD_NEXT
+ * finds the libraries behind this one.
  */
 static struct fp_calls real_calls(void) {
     struct fp_calls calls = {.bind = bind, .getsockname = getsockname};
@@ -81,7 +81,7 @@ static bool mode_ok(unsigned mode) {
     return mode == 0 || ((mode & 0600) == 0600 && (mode & ~0666u) == 0);
 }
 
-/* What a public config has that fp_configure() is not told. */
+/* Checks the members of a public config that fp_configure() does not get. */
 static int check(const struct freeport_config *config) {
     for (size_t i = 0; i < sizeof config->reserved / sizeof config->reserved[0]; i++)
         if (config->reserved[i])
@@ -90,7 +90,7 @@ static int check(const struct freeport_config *config) {
         return -EINVAL;
     if (config->segment && !fp_segment_name_ok(config->segment))
         return -ENAMETOOLONG;
-    /* `freeport run` and the shim have a session of another name in its place. */
+    /* "auto" is a word for `freeport run` and the shim, which replace it by a session's name. */
     return config->session && strcmp(config->session, "auto") == 0 ? -EBADMSG : 0;
 }
 
@@ -204,7 +204,7 @@ int freeport_get(struct freeport *fp, enum freeport_protocol protocol, int timeo
     return error;
 }
 
-/* What is left of a call's time. */
+/* The rest of a call's timeout, in milliseconds. */
 static int time_left(int timeout_ms, int64_t until) {
     int64_t left = until - fp_now_ms();
     return timeout_ms <= 0 ? timeout_ms : left > 0 ? (int)left : 0;
@@ -229,7 +229,7 @@ int freeport_get_many(struct freeport *fp, enum freeport_protocol protocol, int 
     return error;
 }
 
-/* The kernel says EINVAL of a socket that is bound, and of an address that lacks something. */
+/* Tells apart the two meanings of the kernel's EINVAL: the socket is bound already, or the address is not valid. */
 static int bind_error(const struct freeport *fp, int fd, int error) {
     struct sockaddr_storage name;
     bool bound = error == -EINVAL && fp_socket_protocol(&fp->calls, fd, &name) >= 0 &&
@@ -237,7 +237,7 @@ static int bind_error(const struct freeport *fp, int fd, int error) {
     return bound ? -EALREADY : error;
 }
 
-/* Whether a number is bound as it stands: one of the range, unless the session has a port for it. */
+/* True if the port is bound by its number: it is in the range, and the session has no port for it as a sentinel. */
 static bool is_explicit(const struct freeport *fp, unsigned protocol, uint16_t number) {
     fp_meaning meaning;
     return number != 0 && fp_portset_has(&fp->ranges[protocol]->ports, number) &&
@@ -334,7 +334,7 @@ int freeport_pledge(struct freeport *fp, enum freeport_protocol protocol, uint16
                            .sentinel = sentinel,
                            .pledge = fp->ranges[!index_of(protocol)]->size != 0,
                            .timeout_ms = timeout_ms};
-    error = fp_pledge(&bind, true, &chosen); /* whom its number is told, the caller knows */
+    error = fp_pledge(&bind, true, &chosen); /* exported: the caller may tell the number to any program */
     if (error == 0)
         *port = chosen;
     return error;

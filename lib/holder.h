@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who holds a session's port in the kernel. */
+/* Which process holds a session's port, by what the kernel says. */
 #ifndef FREEPORT_LIB_HOLDER_H
 #define FREEPORT_LIB_HOLDER_H
 
@@ -8,38 +8,38 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Where a socket is: a process, one of its descriptors, and the socket's inode, by which both are proved. */
+/* Where a socket is open: a process, a descriptor of it, and the socket's inode, which proves the other two. */
 struct fp_holder {
     pid_t pid;
     int fd;
     uint64_t socket;
 };
 
-/* For a descriptor of this process; false where its socket can't be told (a sandbox). */
+/* Fills in the holder for a descriptor of this process. False if the socket's inode can't be read (a sandbox). */
 bool fp_holder_here(struct fp_holder *holder, int fd);
 
 /*
- * Whether that process has that socket there still. A socket that was bound stays bound to its port: true means that
- * the port is held. It takes one system call, whatever the number of sockets. False where it can't be told.
+ * True if that process still has that socket open at that descriptor. A bound socket stays bound to its port, so the
+ * port is held then. One system call, whatever the number of sockets on the host. False if it can't be told.
  */
 bool fp_holder_proved(const struct fp_holder *holder);
 
 /*
- * True where a socket on the port belongs to processes that do not share the segment (`device`, `inode`), as far as
- * /proc tells. False where one of ours holds it, or nobody visible: a socket that is bound and does not listen, or a
- * connection in TIME_WAIT, for which the kernel's word stands; or one that is ending, or has ended meanwhile. False,
- * too, where a look at /proc fails for want of a descriptor or in a sandbox: it might be one of ours.
+ * True if a foreign socket is on the port: one of processes that do not have the segment (`device`, `inode`) mapped, as
+ * far as /proc tells. False if a process with the segment holds it, or if no holder is visible: a connection in
+ * TIME_WAIT, a bound socket that does not listen, or a process that is ending. False, too, if /proc can't be read (no
+ * descriptor left, a sandbox), since the holder may have the segment.
  *
- * `likely` is looked at first: the process that has the port by the table and is there, or 0. It is one of ours whether
- * it has the segment still or not.
+ * `likely` is asked first: the live process that owns the port by the table, or 0. It is not foreign, even if it no
+ * longer has the segment mapped.
  *
- * Reads the host's socket tables, which takes milliseconds on a large host: fp_holder_proved() comes first. Where one
- * of ours is found, *found says where; its `socket` is 0 where none was.
+ * Reads the host's socket tables, which takes milliseconds on a large host: call fp_holder_proved() first. If a process
+ * with the segment holds the port, *found says where; else found->socket is 0.
  */
 bool fp_held_by_stranger(unsigned protocol, uint16_t port, pid_t likely, dev_t device, ino_t inode,
                          struct fp_holder *found);
 
-/* True where all that is left on a TCP port are connections in TIME_WAIT. Reads the host's socket tables, as above. */
+/* True if nothing but connections in TIME_WAIT is left on a TCP port. Reads the host's socket tables, as above. */
 bool fp_port_lingers(uint16_t port);
 
 #endif

@@ -4,12 +4,12 @@
  * once, so every field has a fixed size and place, and a change here is a new FP_VERSION.
  *
  * The table is indexed by port: entry[protocol][port]. Nothing is allocated, hashed or moved, so nothing can leak or be
- * torn; a process that is killed between two stores leaves one entry, and that entry names it.
+ * torn. A process that is killed between two stores leaves one unfinished entry, and that entry names its owner.
  *
  * Every field that changes is atomic, and no step needs the lock to be safe: a name's cursor only moves on, the claim
  * of an entry is a compare-and-swap, and the kernel's bind has the last word. The lock puts binds of sentinels in
- * sequence. Whatever is read here may be garbage (a stray write of anybody's); it is used as an index only after a mask
- * or a bounds check.
+ * sequence. Every value that is read here may be garbage (any program may write to it by mistake): it is used as an
+ * index only after a mask or a bounds check.
  */
 #ifndef FREEPORT_LIB_LAYOUT_H
 #define FREEPORT_LIB_LAYOUT_H
@@ -43,44 +43,44 @@ typedef uint64_t fp_owner;
 typedef uint64_t fp_meaning;
 
 /*
- * One for processes of all word sizes and C libraries. It is no pthread_mutex_t: the C library follows pointers that
- * stand in that, and whoever may write to the segment could have it write anywhere.
+ * One lock for processes of all word sizes and C libraries. It is no pthread_mutex_t: that holds pointers which the C
+ * library follows, so a writer of the segment could make it write anywhere.
  */
 struct fp_lock_word {
     _Atomic uint32_t state; /* FP_LOCK_READY; else this segment is used without its lock */
     uint32_t unused;
-    _Atomic fp_owner holder; /* 0: nobody */
+    _Atomic fp_owner holder; /* 0: the lock is free */
     uint64_t unused2[62];
 };
 
-/* A name or a session. `sequence` is 0 where it was never used, odd while somebody writes, even where it is whole. */
+/* A name or a session. `sequence` is 0 if it was never used, odd while it is written, and even when it is complete. */
 struct fp_label {
-    _Atomic fp_owner writer; /* who writes it: one who died at that is replaced */
+    _Atomic fp_owner writer; /* the process that writes it; if that dies before the end, another takes its place */
     _Atomic uint32_t sequence;
     uint32_t unused;
     _Atomic uint64_t text[FP_LABEL_BYTES / 8];
 };
 
 struct fp_entry {
-    _Atomic fp_owner owner; /* 0: nobody's. Claimed by compare-and-swap */
+    _Atomic fp_owner owner; /* 0: the entry is free. Claimed by compare-and-swap */
     _Atomic fp_meaning meaning;
-    _Atomic uint64_t patience;   /* when it was last in use, and how long it is not worth trying; table.h */
+    _Atomic uint64_t patience;   /* when the port was last in use, and how long it is not tried again: table.h */
     _Atomic uint32_t since;      /* seconds since the epoch */
     _Atomic uint32_t family;     /* AF_INET, AF_INET6, or 0 where no address was bound */
     _Atomic uint64_t address[2]; /* network order, IPv4 in the first four bytes */
-    /* A sentinel's: where its socket was last seen. Hints, which holder.h proves; 0: not known. */
+    /* For a sentinel's port: where its socket was last seen. A hint that fp_holder_proved() checks; 0: not known. */
     _Atomic uint64_t holder; /* process id (32 bits) and descriptor (32) */
     _Atomic uint64_t socket; /* the socket's inode */
 };
 
-/* What a name's sequence is made of. */
+/* The state of a name's sequence. */
 struct fp_cursor {
     _Atomic uint32_t last[FP_PROTOCOL_COUNT];      /* the last assigned port; 0 before the first */
     _Atomic uint32_t refreshed[FP_PROTOCOL_COUNT]; /* the search at which the hints were last looked over */
 };
 
 struct fp_header {
-    /* Written once, before the segment gets its name; checked by whoever maps it. */
+    /* Written once, before the segment gets its name; checked by each process that maps it. */
     uint64_t magic; /* last of all */
     uint32_t version;
     uint32_t header_bytes;
@@ -89,10 +89,10 @@ struct fp_header {
     uint64_t unused[4];
 
     /* Changes from here on. */
-    _Atomic uint32_t reach;     /* the farthest that an index slot stands from its place */
+    _Atomic uint32_t reach;     /* the largest distance of an index slot from the place that its hash gives */
     _Atomic uint32_t turn;      /* how often the hints were looked over, by any name */
     _Atomic uint32_t search;    /* serial of searches */
-    _Atomic uint32_t reclaimed; /* how often labels that nobody refers to were emptied */
+    _Atomic uint32_t reclaimed; /* how often labels that no entry refers to were emptied */
     uint64_t unused2[6];
 };
 
@@ -102,11 +102,12 @@ struct fp_segment {
     struct fp_label names[FP_NAMES];
     struct fp_cursor cursors[FP_NAMES];
     /* Hints for the search, by protocol and port. A wrong bit costs time, never a port. */
-    _Atomic uint64_t taken[FP_PROTOCOL_COUNT][FP_WORDS]; /* not to be had at first glance */
-    _Atomic uint64_t held[FP_PROTOCOL_COUNT][FP_WORDS];  /* nor at the second: a sentinel's, reserved, or found busy */
+    _Atomic uint64_t taken[FP_PROTOCOL_COUNT][FP_WORDS]; /* has an owner, as far as known */
+    _Atomic uint64_t
+        held[FP_PROTOCOL_COUNT][FP_WORDS]; /* and is not tried before others: a sentinel's, reserved, or found busy */
     /*
-     * What the index has ever had, so that a number that means nothing to any session is told by one bit. Bits are set
-     * before the index slot is written, and are never cleared.
+     * The numbers that the index has ever had: one bit tells that a number means nothing to any session. A bit is set
+     * before the index slot is written, and never cleared.
      */
     _Atomic uint64_t sentinels[FP_PROTOCOL_COUNT][FP_WORDS]; /* the sentinels */
     _Atomic uint64_t meant[FP_WORDS];                        /* those, and the ports behind them, of both protocols */

@@ -5,7 +5,7 @@
 
 #include <time.h>
 
-/* How long a holder that does not give it back is waited for, and the pauses between two looks. */
+/* How long to wait for a live holder, and the pauses between two looks at the lock. */
 enum { WAIT_MS = 250, SHORTEST_PAUSE_NS = 20000, LONGEST_PAUSE_NS = 1000000 };
 
 void fp_lock_prepare(struct fp_segment *segment) {
@@ -24,9 +24,9 @@ static bool take_from(struct fp_lock_word *lock, fp_owner holder, fp_owner self)
 }
 
 /*
- * Waits until the lock is free or its holder is dead. When the time is over, a holder that has had it all the while is
- * stopped, or can't be seen from here, and the lock is taken from it. A dead holder leaves nothing to repair: each
- * store that it made is valid by itself (layout.h), and an entry that it had claimed names an owner that is gone.
+ * Waits until the lock is free or its holder is dead. A holder that keeps it for the whole wait is stopped, or in
+ * another pid namespace; the lock is taken from it. A dead holder leaves nothing to repair: each of its stores is valid
+ * by itself (layout.h), and an entry that it had claimed has a dead owner.
  */
 static bool wait_for(struct fp_lock_word *lock, fp_owner self) {
     struct timespec pause = {.tv_nsec = SHORTEST_PAUSE_NS};
@@ -57,7 +57,7 @@ void fp_lock(struct fp_segment *segment, struct fp_locked *locked) {
 }
 
 void fp_unlock(struct fp_locked *locked) {
-    /* Where it was taken from this process meanwhile, it is another's to give back. */
+    /* If the lock was taken from this process meanwhile, its new holder releases it. */
     fp_owner holder = locked->holder;
     if (locked->lock)
         atomic_compare_exchange_strong_explicit(&locked->lock->holder, &holder, 0, memory_order_release,

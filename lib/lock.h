@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The lock that puts all processes of a segment in sequence: a word that says who holds it. A holder that is dead is
- * followed at once, by whoever looks next; one that does not give it back, after a quarter of a second.
+ * The lock that puts all processes of a segment in sequence: a word that names its holder. From a dead holder it is
+ * taken at once, from a live one that keeps it after 250 ms.
  *
- * It is a courtesy, not a guarantee: see layout.h. Nothing in it is followed or trusted, so whatever stands there, the
- * worst that comes of it is that wait.
+ * No step on the table relies on it: see layout.h. Its content is not trusted: a wrong word costs that wait, and
+ * nothing else.
  */
 #ifndef FREEPORT_LIB_LOCK_H
 #define FREEPORT_LIB_LOCK_H
@@ -15,7 +15,7 @@
 #include <stdbool.h>
 
 struct fp_locked {
-    struct fp_lock_word *lock; /* NULL: went on without */
+    struct fp_lock_word *lock; /* NULL: this process goes on without the lock */
     fp_owner holder;           /* this process */
     struct fp_alone alone;     /* what the thread was before */
 };

@@ -13,12 +13,12 @@
 enum { PID_BITS = 22, NAMESPACE_BITS = 10 };
 
 /*
- * The calling process, in a page that the kernel empties in a child, however it was forked. One that shares its
- * parent's memory (vfork) counts as its parent: what it binds lives on with either. NULL before the first call; where
- * there is no such page (Linux before 4.14), the last stays 0, and the id is asked for each time.
+ * The calling process, in a page that the kernel empties in a child, however it was forked. A child that shares its
+ * parent's memory (vfork) counts as its parent: either may hold what it binds. NULL before the first call. Without such
+ * a page (Linux before 4.14), the process id is asked for each time.
  */
 static _Atomic(_Atomic fp_owner *) self_page;
-static _Atomic fp_owner last_self; /* written with one store; the pid in it says whether it is the reader's */
+static _Atomic fp_owner last_self; /* written with one store; valid if its process id is the reader's */
 
 static fp_owner pack(pid_t pid, uint64_t namespace, uint64_t start) {
     return (start << (PID_BITS + NAMESPACE_BITS)) | (namespace << PID_BITS) | ((uint64_t)pid & 0x3fffff);
@@ -140,9 +140,9 @@ bool fp_owner_gone_quick(fp_owner owner) {
     if (namespace_of(owner) != namespace_of(self))
         return false;
     if (fp_owner_pid(owner) == 0)
-        return true; /* kill(0) would ask about our own group */
+        return true; /* kill() with process id 0 would ask about this process's group */
     if (fp_owner_pid(owner) == fp_owner_pid(self))
-        return start_of(owner) != 0 && start_of(self) != 0; /* our own id, of an earlier process */
+        return start_of(owner) != 0 && start_of(self) != 0; /* an earlier process with this process's id */
     int saved = errno;
     bool gone = kill(fp_owner_pid(owner), 0) != 0 && errno == ESRCH;
     errno = saved;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Who owns an entry: process id (22 bits), a hash of its pid namespace (10 bits) and its start time in clock ticks
- * (32 bits, cut off), in one word. A process id alone comes back; with its start time it does not.
+ * (32 bits, cut off), in one word. A process id is used again for another process; with the start time the two differ.
  *
- * Where there is no /proc the start time is 0, and the process id has to do.
+ * Without /proc the start time is 0, and the process id alone names the owner.
  */
 #ifndef FREEPORT_LIB_OWNER_H
 #define FREEPORT_LIB_OWNER_H
@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* The calling process, without a system call after the first time. A fork child finds out anew. */
+/* The calling process. Takes a system call only at the first time, and at the first time in a forked child. */
 fp_owner fp_owner_self(void);
 
 /* Another process; 0 where there is none of that id. */
@@ -24,9 +24,9 @@ static inline pid_t fp_owner_pid(fp_owner owner) {
 }
 
 /*
- * Whether the owner is gone, as far as one kill(2) of signal 0 tells: a process id that came back counts as there, and
- * so does a process of another pid namespace. Nobody (0) is gone. Takes well under a microsecond: may be called under
- * the lock.
+ * True if the owner is dead, as far as one kill(2) of signal 0 tells. An owner whose process id was used again counts
+ * as alive, and so does one of another pid namespace. Owner 0 is dead. Takes well under a microsecond: may be called
+ * under the lock.
  */
 bool fp_owner_gone_quick(fp_owner owner);
 

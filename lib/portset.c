@@ -20,7 +20,7 @@ bool fp_portset_empty(const struct fp_portset *set) {
     return true;
 }
 
-/* Refused at the first digit that leads beyond 65535, so that no length of text makes the number wrap. */
+/* Stops at the first digit that makes the number larger than 65535, so that no text is long enough to overflow it. */
 static bool read_port(const char **text, uint16_t *port) {
     const char *digit = *text;
     unsigned number = 0;
@@ -32,7 +32,7 @@ static bool read_port(const char **text, uint16_t *port) {
     }
     *text = digit;
     *port = (uint16_t)number;
-    return number != 0; /* no digit at all leaves 0, too */
+    return number != 0; /* also 0 where there was no digit */
 }
 
 bool fp_portset_read_range(const char **text, uint16_t *from, uint16_t *to) {
@@ -59,7 +59,7 @@ static bool parse(struct fp_portset *set, const char *text, uint16_t *first, uin
         if (*text++ != ',')
             break;
     }
-    memset(set, 0, sizeof *set); /* half a list is none */
+    memset(set, 0, sizeof *set); /* after an error, nothing of the list counts */
     return false;
 }
 
@@ -68,7 +68,7 @@ bool fp_portset_parse(struct fp_portset *set, const char *text) {
     return parse(set, text, &first, &last);
 }
 
-/* Of 64 ports. Most words of a range are full, and the instruction may be none of this processor's. */
+/* The number of bits. Full words, the most frequent ones, are answered first: popcount may be a function call. */
 static unsigned count(uint64_t word) {
     return word == UINT64_MAX ? 64 : (unsigned)__builtin_popcountll(word);
 }

@@ -37,7 +37,7 @@ struct fp_pins {
     } pin[FP_PINS];
 };
 
-/* The port that was asked for; 0: none was. */
+/* The real port that was asked for (PORT=REAL); 0: none. */
 static inline uint16_t fp_pinned(const struct fp_pins *pins, unsigned protocol, uint16_t sentinel) {
     for (unsigned i = 0; i < pins->count; i++)
         if (pins->pin[i].sentinel == sentinel && pins->pin[i].protocol == protocol)
@@ -45,10 +45,10 @@ static inline uint16_t fp_pinned(const struct fp_pins *pins, unsigned protocol, 
     return 0;
 }
 
-/* fp_portset_parse() and the rest, of zeroed memory. False where it can't be read: of size 0. */
+/* Fills *range, which is zeroed memory, as fp_portset_parse(). False, and size 0, if the text can't be read. */
 bool fp_range_parse(struct fp_range *range, const char *text);
 
-/* Takes from..to out, both included; from <= to. What is left may be empty: of size 0. */
+/* Removes from..to, both included; from <= to. The rest may be empty: size 0. */
 void fp_range_take_out(struct fp_range *range, uint16_t from, uint16_t to);
 
 /* Adds from..to, both included; from <= to. */
@@ -58,14 +58,15 @@ bool fp_portset_empty(const struct fp_portset *set);
 
 /*
  * Reads "PORT" or "FROM-TO" (1 to 65535, FROM <= TO, decimal digits alone, leading zeros allowed, no sign, no space) at
- * *text and moves *text behind it. What follows is the caller's to judge. False where there is none; *text is then
+ * *text and moves *text behind it. The caller checks what follows. False if there is no range; *text is then
  * undefined.
  */
 bool fp_portset_read_range(const char **text, uint16_t *from, uint16_t *to);
 
 /*
  * Adds a whole range variable, "FROM-TO" or "PORT", several with commas, to *set. False, and an empty set, where it
- * can't be read; the empty text can't. Memory that the text says nothing of is left alone: each page of it costs.
+ * can't be read; the empty text can't. Words without a port of the text are not written: each page that is touched
+ * costs a page fault.
  */
 bool fp_portset_parse(struct fp_portset *set, const char *text);
 

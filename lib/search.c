@@ -6,13 +6,13 @@
 
 #include <stddef.h>
 
-/* A range is looked over once in this part of its size in searches: a few entries a search, however large it is. */
+/* The hints are checked once in (size of the range / this) searches: a few entries a search, whatever the size. */
 enum { REFRESH_SHARE = 8 };
 
-/* How long is a moment, and how long is long, in searches: as a part of the range's size. */
+/* What "a moment ago" and "long ago" mean: a number of searches, as a part of the range's size. */
 enum { MOMENT_SHARE = 2, LONGEST_MOMENT = 2, LONG_SHARE = 4 };
 
-/* How often the oldest ports of a kind are gathered, and of those found busy. The rest comes in the round. */
+/* How many times the oldest ports of a kind are gathered; the second is for busy ones. After that: in port order. */
 enum { MOST_ROUNDS = 4, MOST_BUSY_ROUNDS = 1 };
 
 #define EVEN_PORTS UINT64_C(0x5555555555555555)
@@ -69,7 +69,7 @@ void fp_search_place(struct fp_search *search, uint64_t hash) {
     search->at = search->start;
 }
 
-/* Round the range from where the search began; that port itself is the farthest. */
+/* The distance from the port where the search began, round the range; that port itself is the farthest. */
 static uint16_t how_far(const struct fp_search *search, uint32_t port) {
     return (uint16_t)(port - search->start - 1);
 }
@@ -95,12 +95,12 @@ static uint64_t hint_word(const _Atomic uint64_t *words, unsigned word) {
     return atomic_load_explicit(&words[word], memory_order_relaxed);
 }
 
-/* The ports of one word that this kind may be among. */
+/* The ports of one word that may be of this kind, by the hints. */
 static inline uint64_t candidates(const struct fp_search *search, unsigned kind, unsigned word) {
     const struct fp_segment *segment = search->segment;
     uint64_t range = search->range->ports.words[word] & search->parity;
     uint64_t taken = hint_word(segment->taken[search->protocol], word);
-    /* A number that programs have in them, as a sentinel: a session that is given it can't tell one from the other. */
+    /* Not a sentinel's number: a session that got it as a real port could not tell the two apart. */
     uint64_t unmeant = range & ~hint_word(segment->sentinels[search->protocol], word);
     switch (kind) {
     case FP_KIND_FRESH:
@@ -114,17 +114,17 @@ static inline uint64_t candidates(const struct fp_search *search, unsigned kind,
     case FP_KIND_IDLE:
         return unmeant & taken;
     default:
-        /* No hint, which others may have changed since this search went by: before there is none, each has its turn. */
+        /* All ports: another process may have changed a hint behind this search, and each port is to be tried. */
         return range;
     }
 }
 
-/* Those that are fresh for the other protocol as well. */
+/* The ports that are fresh for the other protocol too. */
 static uint64_t twins(const struct fp_search *search, unsigned word) {
     return search->twin->ports.words[word] & ~hint_word(search->segment->taken[!search->protocol], word);
 }
 
-/* Most words of a wide range may have none: four at once. */
+/* Skips words without a candidate, four at once: in a wide range most may have none. */
 static inline uint32_t skip_words(const struct fp_search *search, unsigned kind, uint32_t word, uint32_t last) {
     while (word + 3 <= last && !(candidates(search, kind, word) | candidates(search, kind, word + 1) |
                                  candidates(search, kind, word + 2) | candidates(search, kind, word + 3)))
@@ -133,7 +133,7 @@ static inline uint32_t skip_words(const struct fp_search *search, unsigned kind,
 }
 
 bool fp_search_gone(struct fp_search *search, fp_owner owner) {
-    unsigned slot = (unsigned)owner % FP_ASKED; /* process ids of a crowd follow each other */
+    unsigned slot = (unsigned)owner % FP_ASKED; /* processes that were started together have consecutive ids */
     uint32_t bit = UINT32_C(1) << slot;
     if (owner == 0)
         return true;
@@ -145,15 +145,14 @@ bool fp_search_gone(struct fp_search *search, fp_owner owner) {
     return search->asked_gone & bit;
 }
 
-/* Whether an entry is nobody's any more; or this process's own, from before: no reservation, and no try under way. */
+/* True if the owner is dead; or if it is this process, and the entry is neither a reservation nor a claim. */
 static bool left(struct fp_search *search, fp_owner owner, fp_meaning meaning) {
     if (owner == search->self)
         return fp_state(meaning) != FP_RESERVED && fp_state(meaning) != FP_CLAIMED;
     return fp_search_gone(search, owner);
 }
 
-/* The same for what nobody else may have while its process is there: a process id that came back is not that process.
- */
+/* True if the owner is dead, also by its start time. For entries that no other process may take from a live owner. */
 static bool gone_for_good(struct fp_search *search, fp_owner owner) {
     if (search->under_lock || owner == 0)
         return fp_owner_gone_quick(owner);
@@ -164,14 +163,14 @@ static bool gone_for_good(struct fp_search *search, fp_owner owner) {
     return search->looked_up_gone;
 }
 
-/* How many searches ago a port was last known to be in use; 0 where that was since this one began. */
+/* How many searches ago the port was last known to be in use; 0 if that was after this search began. */
 static uint32_t age_of(const struct fp_search *search, uint64_t patience) {
     enum { SINCE = 1 << 20 };
     uint32_t age = search->serial + SINCE - fp_patience_serial(patience);
     return age > SINCE ? age - SINCE : 0;
 }
 
-/* Whether it has not been in use for more than a moment: a thread may have closed it, and be about to bind it again. */
+/* True if the port was not in use for more than a moment. Before that, a thread may be about to bind it again. */
 static bool settled(const struct fp_search *search, uint32_t age) {
     uint32_t moment = search->range->size / MOMENT_SHARE;
     return age > (moment < LONGEST_MOMENT ? moment : LONGEST_MOMENT);
@@ -181,17 +180,17 @@ static bool long_ago(const struct fp_search *search, uint32_t age) {
     return age >= search->range->size / LONG_SHARE && settled(search, age);
 }
 
-/* Whether an entry is this process's own, and it may have closed the port. */
+/* True if this process owns the entry and may have closed the port. */
 static bool own(const struct fp_search *search, fp_owner owner, fp_meaning meaning) {
     return owner == search->self && fp_state(meaning) != FP_RESERVED && fp_state(meaning) != FP_CLAIMED;
 }
 
-/* The same of another process's. */
+/* True if another process owns the entry and may have closed the port. */
 static bool idle(const struct fp_search *search, fp_owner owner, fp_meaning meaning) {
     return owner != 0 && owner != search->self && fp_state(meaning) != FP_RESERVED && fp_state(meaning) != FP_CLAIMED;
 }
 
-/* Whether the port's number is to be had in the other protocol, where the search wants it in both. */
+/* True if the number is free in the other protocol too, or if the search needs it in one protocol only. */
 static bool twin_left(struct fp_search *search, uint16_t port) {
     struct fp_entry *entry = fp_entry_at(search->segment, !search->protocol, port);
     if (!search->twin)
@@ -201,7 +200,7 @@ static bool twin_left(struct fp_search *search, uint16_t port) {
            left(search, atomic_load_explicit(&entry->owner, memory_order_relaxed), meaning);
 }
 
-/* Whether a candidate is of a kind, which is known where this stands in a loop. */
+/* True if a candidate is of that kind. Inlined: `kind` is a constant in each loop. */
 static inline __attribute__((always_inline)) bool is_of_kind(struct fp_search *search, unsigned kind, uint16_t port) {
     struct fp_entry *entry = fp_entry_at(search->segment, search->protocol, port);
     uint64_t patience = atomic_load_explicit(&entry->patience, memory_order_relaxed);
@@ -222,7 +221,7 @@ static inline __attribute__((always_inline)) bool is_of_kind(struct fp_search *s
             return true;
         if (!sentinel && left(search, owner, meaning))
             return true;
-        /* The hint was wrong: its owner is there, or was killed before it could set the hint. */
+        /* The hint was wrong: the owner was killed, or has not set the hint yet. */
         fp_hint_set(search->segment->taken[search->protocol], port);
         if (sentinel || fp_state(meaning) == FP_RESERVED)
             fp_hint_set(search->segment->held[search->protocol], port);
@@ -230,7 +229,7 @@ static inline __attribute__((always_inline)) bool is_of_kind(struct fp_search *s
     case FP_KIND_LEFT:
         if (sentinel || left(search, owner, meaning))
             return !sentinel && (owner != search->self || settled(search, search->age));
-        /* A living process's: at this glance no search asks again, until the hints are looked over. */
+        /* A live process's: no search looks at it among the fresh ports again, until the hints are checked. */
         if (owner != search->self || fp_state(meaning) == FP_CLAIMED)
             fp_hint_set(search->segment->held[search->protocol], port);
         return false;
@@ -252,7 +251,7 @@ static inline __attribute__((always_inline)) bool is_of_kind(struct fp_search *s
     case FP_KIND_SENTINEL_LEFT:
         return sentinel && fp_search_gone(search, owner);
     default:
-        /* A number that was exported can't move, as long as the program is there that was told it. */
+        /* An exported number stays while the process lives that it was told to. */
         return sentinel && fp_state(meaning) != FP_CLAIMED && fp_state(meaning) != FP_EXPORTED &&
                !fp_search_gone(search, owner);
     }
@@ -266,15 +265,14 @@ static bool by_age(unsigned kind) {
     return kind == FP_KIND_OWN_OLDEST || kind == FP_KIND_OWN_RECENT || kind == FP_KIND_IDLE || kind == FP_KIND_BUSY;
 }
 
-/* Whether a port comes after those that were gathered: younger than the last of them, or of its age and farther round.
- */
+/* True if a port comes behind the gathered ones: it is younger than the last, or as old and farther round. */
 static bool after_gathered(const struct fp_search *search, uint16_t port) {
     const struct fp_oldest *oldest = &search->oldest;
     return oldest->rounds == 0 || search->age < oldest->last_age ||
            (search->age == oldest->last_age && how_far(search, port) > how_far(search, oldest->last_port));
 }
 
-/* One more port that fits; the youngest gives way where there are too many. */
+/* Adds a port in order of age. If there is no room, the youngest is dropped. */
 static void gather_one(struct fp_search *search, uint16_t port) {
     struct fp_oldest *oldest = &search->oldest;
     unsigned at = oldest->count;
@@ -292,7 +290,7 @@ static void gather_one(struct fp_search *search, uint16_t port) {
     oldest->ages[at] = search->age;
 }
 
-/* Whether an entry is this process's. Notes what the kinds behind this one ask about. */
+/* True if this process owns the entry. Notes whether any entry was of this process, and of another, for in_vain(). */
 static inline bool seen_own(struct fp_search *search, uint16_t port) {
     const struct fp_entry *entry = &search->segment->entries[search->protocol][port];
     fp_owner owner = atomic_load_explicit(&entry->owner, memory_order_relaxed);
@@ -303,8 +301,8 @@ static inline bool seen_own(struct fp_search *search, uint16_t port) {
 }
 
 /*
- * The first candidate behind `after`, up to and with `last`, that fits; 0 where none does. Port 0 is in no range. Where
- * `all` are to be gathered, it returns 0.
+ * The first port of the kind behind `after`, up to `last` (included); 0 if there is none. With `all`, each is gathered
+ * and the result is 0.
  */
 static inline __attribute__((always_inline)) uint32_t scan_kind(struct fp_search *search, unsigned kind, bool all,
                                                                 uint32_t after, uint32_t last) {
@@ -331,7 +329,7 @@ static inline __attribute__((always_inline)) uint32_t scan_kind(struct fp_search
     return 0;
 }
 
-/* A loop of its own where a wide range may be looked through for nothing; the others share one. */
+/* The kinds for which a wide range may be scanned without success have a loop of their own; the others share one. */
 static uint32_t scan(struct fp_search *search, uint32_t after, uint32_t last) {
     if (after >= last)
         return 0;
@@ -350,9 +348,8 @@ static uint32_t scan(struct fp_search *search, uint32_t after, uint32_t last) {
 }
 
 /*
- * Looks over what is not to be had at first glance: what was busy gets another chance when its patience is over, and
- * what belongs to somebody who is gone is fresh again. Sentinels stay with their session, and are hinted so, should one
- * who was killed have left that undone.
+ * Checks the ports that the hints hide. A busy port is tried again when its patience is over, and a dead process's port
+ * is fresh again. A sentinel's port stays its session's: its hint is set, in case its owner was killed before it could.
  */
 static void refresh(struct fp_search *search) {
     struct fp_segment *segment = search->segment;
@@ -376,7 +373,8 @@ static void refresh(struct fp_search *search) {
             if (!fp_patience_over(patience, turn))
                 continue;
             if (owner == search->self) {
-                if (left(search, owner, meaning)) /* somebody else may have found us there */
+                if (left(search, owner,
+                         meaning)) /* another process may have set the hint, which found this one alive */
                     fp_hint_clear(segment->held[protocol], port);
             } else if (fp_search_gone(search, owner)) {
                 fp_hint_clear(segment->taken[protocol], port);
@@ -395,7 +393,7 @@ static bool refresh_due(const struct fp_search *search) {
     return !search->refreshed && since >= search->range->size / REFRESH_SHARE;
 }
 
-/* Once round for the kind at hand: behind the last assigned port to the top, then from the bottom up to it. */
+/* One round for the current kind: from behind the last assigned port to the top, then from the bottom up to it. */
 static uint16_t next_of_kind(struct fp_search *search) {
     for (;;) {
         const struct fp_range *range = search->range;
@@ -423,7 +421,7 @@ static void begin_round(struct fp_search *search) {
     search->wrapped = false;
 }
 
-/* The oldest ports of the kind at hand that come after those that were gathered before. */
+/* Gathers the oldest ports of the current kind that come behind those that were gathered before. */
 static void gather(struct fp_search *search) {
     struct fp_oldest *oldest = &search->oldest;
     oldest->count = oldest->next = 0;
@@ -455,7 +453,7 @@ static uint16_t next_by_age(struct fp_search *search) {
     }
 }
 
-/* The odd ports' first kinds come behind the even ports', and then the others for all. */
+/* The next kind: the first kinds for even ports, then for odd ones, then the other kinds for all ports. */
 static unsigned kind_behind(struct fp_search *search) {
     unsigned next = search->kind + 1;
     if (next != FP_KIND_GONE)
@@ -465,7 +463,7 @@ static unsigned kind_behind(struct fp_search *search) {
     return odd ? FP_KIND_FRESH : next;
 }
 
-/* Whether a kind's round would find nothing, by what an earlier one has seen. */
+/* True if no port is of the current kind, by what an earlier round has seen. */
 static bool in_vain(const struct fp_search *search) {
     switch (search->kind) {
     case FP_KIND_OWN_OLDEST:
@@ -493,7 +491,7 @@ uint16_t fp_search_next(struct fp_search *search) {
         if (port != 0)
             return port;
         if (search->twin && search->kind != FP_KIND_PLACE)
-            return 0; /* a port that is fresh for both protocols, or none */
+            return 0; /* the caller wants a port that is fresh for both protocols, or none */
         begin_next_kind(search);
     }
     return 0;

@@ -53,21 +53,21 @@ struct fp_search {
     unsigned kind;
     uint16_t start; /* the last assigned port: where the round begins and ends */
     uint32_t at;    /* the port last offered in this round */
-    fp_owner owner; /* what its entry said when it was found fit: it may say something else by now */
+    fp_owner owner; /* what its entry said when the search chose it; it may have changed since */
     fp_meaning meaning;
     bool wrapped, refreshed;
-    bool placed;                /* it began at a sentinel's own place: the name's sequence stays where it is */
-    bool gathering;             /* ports are gathered by age, and none is offered */
+    bool placed;                /* it began at a sentinel's own place, so the name's sequence does not move */
+    bool gathering;             /* ports are gathered by age now, and none is offered */
     uint64_t parity;            /* the ports of a word that the kind at hand is looked for among */
-    uint32_t age;               /* of the port last found fit, in searches */
+    uint32_t age;               /* of the port last chosen, in searches */
     bool own_seen, else_seen;   /* an entry of this process, and of any other */
     uint32_t asked, asked_gone; /* a bit for each slot of asked_owners: whether it is in use, and what came of it */
-    bool claims;        /* a claim of a process that is there is worth a try, too, at the last: it may be a stuck one */
-    bool under_lock;    /* nothing but memory and kill(2) of signal 0 is asked who is there */
-    fp_owner looked_up; /* the last owner that was looked up, and what came of it */
+    bool claims;                /* at the end, also try ports that a live process has claimed: it may be stuck */
+    bool under_lock;            /* whether an owner lives may be asked by kill(2) of signal 0 only */
+    fp_owner looked_up;         /* the last owner that was looked up, and what came of it */
     bool looked_up_gone;
 
-    /* Not initialized: most searches need neither. */
+    /* Not initialized, since most searches need neither. */
     struct fp_oldest oldest;
     fp_owner asked_owners[FP_ASKED]; /* that were asked for by kill(2) */
 };
@@ -76,23 +76,23 @@ void fp_search_begin(struct fp_search *search, struct fp_segment *segment, unsig
                      const struct fp_range *range, fp_owner self);
 
 /*
- * Before the first port is asked for: the search begins at the place that a hash has in the range. The same hash and
- * range begin at the same port on every host, whatever the table has seen.
+ * Makes the search begin at the port that a hash stands for. The same hash and range begin at the same port on every
+ * host, whatever the table has. To be called before the first fp_search_next().
  */
 void fp_search_place(struct fp_search *search, uint64_t hash);
 
-/* The even ports before the odd ones. Before the first port is asked for. */
+/* Makes the search try even ports before odd ones. To be called before the first fp_search_next(). */
 void fp_search_even_first(struct fp_search *search);
 
-/* fp_owner_gone_quick(), asked once for most owners. */
+/* fp_owner_gone_quick(), with the answers kept for most owners. */
 bool fp_search_gone(struct fp_search *search, fp_owner owner);
 
-/* The next port worth a try; 0 when the round is over for every kind. */
+/* The next port to try; 0 when the rounds of all kinds are over. */
 uint16_t fp_search_next(struct fp_search *search);
 
 /*
- * Moves the name's sequence to a port, unless another search has moved it farther since this one began; and back from
- * it, where it came to nothing and nobody went on since.
+ * fp_search_advance() moves the name's sequence to a port, unless another search has moved it farther since this one
+ * began. fp_search_withdraw() moves it back when the port was not bound and no other search has moved it since.
  */
 void fp_search_advance(struct fp_search *search, uint16_t port);
 void fp_search_withdraw(struct fp_search *search, uint16_t port);

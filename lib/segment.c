@@ -54,8 +54,8 @@ bool fp_segment_name_ok(const char *name) {
 }
 
 /*
- * Which network namespace this is. Its cookie is never given to another; an inode number (before Linux 5.14, or in a
- * sandbox) is, when the namespace is gone. 0 where there is neither.
+ * Identifies the network namespace by its cookie, which is never used again. Before Linux 5.14, or in a sandbox, by its
+ * inode number, which another namespace may get later. 0 if neither can be read.
  */
 static uint64_t network_namespace(void) {
     uint64_t cookie = 0;
@@ -94,14 +94,14 @@ static int open_error(int error) {
         return -ENOSPC;
     case ENOTDIR:
         return -ENOENT;
-    case EWOULDBLOCK: /* about to be removed, by freeport reset: look again */
+    case EWOULDBLOCK: /* freeport reset is about to remove it: look again */
         return -EAGAIN;
-    default: /* ELOOP, EISDIR, ENXIO: whatever has the name, it is no segment */
+    default: /* ELOOP, EISDIR, ENXIO: the object of that name is no segment */
         return -EPROTO;
     }
 }
 
-/* Core dumps leave it out, as they do all shared files unless told otherwise. */
+/* Core dumps leave the mapping out, as all shared files by default. */
 static int map(int fd, const struct stat *st, struct fp_segment **out, struct fp_segment_facts *facts) {
     void *memory = mmap(NULL, sizeof(struct fp_segment), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED)
@@ -138,7 +138,7 @@ static bool stamped_right(const struct fp_header *header) {
            header->lock_bytes == sizeof(struct fp_lock_word);
 }
 
-/* Gives the finished object its name. -EEXIST where somebody else's was there first. */
+/* Gives the finished object its name. -EEXIST if another object has got it first. */
 static int publish(int fd, const char *temporary, const char *path) {
     if (temporary[0]) {
         if (link(temporary, path) == 0)
@@ -152,16 +152,18 @@ static int publish(int fd, const char *temporary, const char *path) {
         return 0;
     if (errno != EEXIST && linkat(fd, "", AT_FDCWD, path, AT_EMPTY_PATH) == 0)
         return 0;
-    return errno == EEXIST ? -EEXIST : -EOPNOTSUPP; /* no /proc, and no privilege; or a sandbox that refuses linkat */
+    return errno == EEXIST ? -EEXIST
+                           : -EOPNOTSUPP; /* there is no /proc, and no privilege; or a sandbox refuses linkat */
 }
 
-/* All pages in place: a full /dev/shm is an error now, and not a SIGBUS later. */
+/* Allocates all pages, so that a full /dev/shm is an error now and not a SIGBUS later. */
 static int reserve(int fd) {
     if (fallocate(fd, 0, 0, sizeof(struct fp_segment)) == 0)
         return 0;
     if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EPERM)
         return -errno;
-    /* An older kernel, or a sandbox: a byte for each page does the same. The last one first, for the size. */
+    /* Without fallocate (older kernels, sandboxes): writes a byte of each page; the last one first, which sets the
+     * size. */
     for (off_t at = sizeof(struct fp_segment) - 1; at >= 0; at -= SMALLEST_PAGE)
         if (pwrite(fd, "", 1, at) != 1)
             return -errno;
@@ -170,16 +172,16 @@ static int reserve(int fd) {
 
 static int fill(int fd, mode_t mode) {
     struct rlimit limit;
-    /* Past the limit the kernel would send SIGXFSZ, which ends a program. */
+    /* Beyond the limit, the kernel would send SIGXFSZ, which ends the program. */
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < sizeof(struct fp_segment))
         return -EFBIG;
-    if (fchmod(fd, mode) != 0) /* the umask is the program's, the mode the user's */
+    if (fchmod(fd, mode) != 0) /* the program's umask must not change the mode that the user gave */
         return open_error(errno);
     int error = reserve(fd);
     return error == 0 ? 0 : open_error(-error);
 }
 
-/* Makes a segment of an empty object, and gives that its name. Closes the descriptor. */
+/* Fills an empty object as a segment, and gives it its name. Closes the descriptor. */
 static int build(int fd, const char *temporary, const char *path, mode_t mode, struct fp_segment **out,
                  struct fp_segment_facts *facts) {
     struct stat st;
@@ -198,7 +200,7 @@ static int build(int fd, const char *temporary, const char *path, mode_t mode, s
     return error;
 }
 
-/* An object without a name leaves nothing behind, whenever its maker is killed. -EOPNOTSUPP: not to be had here. */
+/* Creates the object without a name first: if this process is killed, nothing is left. -EOPNOTSUPP if impossible. */
 static int create_unnamed(const char *path, mode_t mode, struct fp_segment **out, struct fp_segment_facts *facts) {
     int fd = open(SHM_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
     return fd < 0 ? -EOPNOTSUPP : build(fd, "", path, mode, out, facts);
@@ -215,7 +217,7 @@ static int create_by_temporary_name(const char *path, mode_t mode, struct fp_seg
     append_number(at, (uint64_t)now.tv_nsec);
     int fd = open(temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, mode);
     if (fd < 0)
-        return errno == EEXIST ? -EEXIST : open_error(errno); /* the same moment in another pid namespace: once more */
+        return errno == EEXIST ? -EEXIST : open_error(errno); /* the same name in another pid namespace: try again */
     int error = build(fd, temporary, path, mode, out, facts);
     unlink(temporary);
     return error;
@@ -232,8 +234,8 @@ static void pause_ms(long ms) {
 }
 
 /*
- * Takes a damaged segment's name away, so that a sound one can have it. The file lock of the damaged object makes it
- * happen once: whoever comes later finds that the name no longer stands for it. 0: look again.
+ * Removes a damaged segment's name, so that a valid segment can get it. A file lock on the damaged object makes this
+ * happen once: a later process finds another object under the name. 0: look again.
  */
 static int discard(int fd, const char *path, const struct stat *damaged) {
     int tries = 0;
@@ -250,7 +252,7 @@ static int discard(int fd, const char *path, const struct stat *damaged) {
 
 enum verdict { SOUND, DAMAGED, FOREIGN };
 
-/* A damaged segment is one that says it is ours, or has a name that only we give. Anything else is somebody's. */
+/* A damaged segment has freeport's magic, or a name that only freeport gives. Any other object is left alone. */
 static enum verdict judge(int fd, const struct stat *st, struct fp_segment **out, struct fp_segment_facts *facts,
                           int *error) {
     struct fp_header header;
@@ -265,7 +267,7 @@ static enum verdict judge(int fd, const struct stat *st, struct fp_segment **out
     if (magic && whole && header.version != FP_VERSION)
         return FOREIGN;
     if (length >= (ssize_t)sizeof header.magic && header.magic == FP_MAGIC_SWAPPED)
-        return FOREIGN; /* of a program of the other byte order (under qemu), and sound to it */
+        return FOREIGN; /* made by a program of the other byte order (under qemu), and valid for that */
     return magic || strncmp(facts->name, DEFAULT_PREFIX, strlen(DEFAULT_PREFIX)) == 0 ? DAMAGED : FOREIGN;
 }
 
@@ -273,7 +275,7 @@ static bool trusted(const struct fp_segment_request *request, uid_t owner) {
     return owner == 0 || (request->trusted_owner != (uid_t)-1 && owner == request->trusted_owner) || owner == geteuid();
 }
 
-/* 0 with *out; 0 without where the caller has to look again; -ENOENT where there is none. */
+/* 0 with *out set; 0 with *out NULL if the caller has to look again; -ENOENT if there is no such object. */
 static int open_existing(const char *path, const struct fp_segment_request *request, struct fp_segment **out,
                          struct fp_segment_facts *facts) {
     struct stat st;
@@ -287,7 +289,7 @@ static int open_existing(const char *path, const struct fp_segment_request *requ
         return open_error(error);
     }
     int error = -EPROTO;
-    /* As fstat(), but for the path, which in glibc stands in a page that may not be there yet. */
+    /* fstat() of glibc passes a path of its own, in a page that may not be mapped in yet: a page fault. */
     if (fstatat(fd, "", &st, AT_EMPTY_PATH) == 0) {
         facts->owner = st.st_uid;
         facts->mode = st.st_mode & 07777;
@@ -330,13 +332,13 @@ int fp_segment_open(const struct fp_segment_request *request, struct fp_segment 
             continue;
         }
         if (error == 0 && !*out)
-            continue; /* a damaged one has just been thrown away */
+            continue; /* a damaged segment was just removed */
         if (error != -ENOENT || request->existing_only)
             break;
         error = create(path, request->mode, out, facts);
         if (error != -EEXIST)
             break;
-        error = -EPROTO; /* somebody else's is there: theirs, then */
+        error = -EPROTO; /* another process has created it meanwhile: open that one */
     }
     if (error == 0 && *out)
         return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Finding, creating, checking and mapping the shared segment. It is published whole: built under no name, and linked
- * into place when its last byte is written, so that nobody ever sees half of one. No descriptor stays open.
+ * into place when its last byte is written, so no process ever sees half of one. No descriptor stays open.
  */
 #ifndef FREEPORT_LIB_SEGMENT_H
 #define FREEPORT_LIB_SEGMENT_H
@@ -15,23 +15,23 @@
 struct fp_segment_request {
     const char *name;    /* '/' first; NULL or "": the user's own in this network namespace */
     mode_t mode;         /* of a segment that is created */
-    uid_t trusted_owner; /* whose segment is accepted besides the user's own and root's; (uid_t)-1: nobody's */
+    uid_t trusted_owner; /* a user whose segment is accepted, besides this user and root; (uid_t)-1: none */
     bool existing_only;  /* create none: -ENOENT where there is none */
 };
 
-/* What was found, for messages and for the environment of children; filled in on failure too, as far as known. */
+/* What is known about the segment, for messages and for the environment of children. Filled in on failure, too. */
 struct fp_segment_facts {
     char name[NAME_MAX + 2];
     uid_t owner; /* (uid_t)-1: unknown */
     mode_t mode;
-    dev_t device; /* with the inode: which object it is, whatever its name says later */
+    dev_t device; /* with the inode: identifies the object, even if its name is given to another later */
     ino_t inode;
-    bool replaced; /* a damaged one was thrown away */
+    bool replaced; /* a damaged segment was removed */
 };
 
 /*
  * 0, or:
- * -EACCES  it exists and its mode does not let this user in     -EPERM   it belongs to somebody who is not trusted
+ * -EACCES  it exists and its mode does not let this user in     -EPERM   its owner is not a trusted user
  * -EPROTO  no freeport segment, or of another version           -ENOENT  no /dev/shm (or none there: existing_only)
  * -EROFS   /dev/shm is read-only                                -ENOSPC  /dev/shm is full
  * -EFBIG   RLIMIT_FSIZE is smaller than a segment               -ENOMEM  no address space

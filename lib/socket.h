@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the allocator asks of sockets. The calls that the shim intercepts come in a table, since inside the shim the
- * plain names would lead back to it.
+ * What the allocator does with sockets. Calls that the shim intercepts are passed in a table: inside the shim, the
+ * plain names would call the shim again.
  */
 #ifndef FREEPORT_LIB_SOCKET_H
 #define FREEPORT_LIB_SOCKET_H
@@ -27,25 +27,24 @@ int fp_socket_type(int fd);
 int fp_socket_protocol(const struct fp_calls *calls, int fd, struct sockaddr_storage *name);
 
 /*
- * The same for one that is about to be bound to port 0, by as few system calls as tell: -EINVAL where it is bound
- * already, but for TCP that is left to the kernel, which refuses the bind then.
+ * The same for a socket that is about to be bound to port 0, with as few system calls as possible. -EINVAL if it is
+ * bound already; for TCP this is not checked, since the kernel refuses the bind.
  */
 int fp_unbound_protocol(const struct fp_calls *calls, int fd);
 
-/* The same for a socket that is known to be one of IPv4 or IPv6. */
+/* The protocol of a socket that is known to be of IPv4 or IPv6. */
 int fp_inet_protocol(int fd);
 
 /*
- * Whether a socket of that name is bound, for sure. A TCP connection that came to nothing leaves its name behind: of
- * TCP with a name, the kernel tells when it is bound, which it refuses with EINVAL, then.
+ * True if a socket with that name is surely bound. False for a TCP socket with a name, which may be left of a failed
+ * connection: there, the kernel's bind tells (EINVAL).
  */
 bool fp_is_bound(int fd, const struct sockaddr_storage *name);
 
-/* Whether the address is one of IPv4 or IPv6 that the kernel would take: family and length. AF_UNSPEC counts as IPv4.
- */
+/* True if family and length are those of an IPv4 or IPv6 address that the kernel takes. AF_UNSPEC counts as IPv4. */
 bool fp_address_ok(const struct sockaddr *address, socklen_t length);
 
-/* These take addresses as programs have them: at any place, aligned or not. */
+/* These take addresses that need not be aligned, as programs may pass them. */
 sa_family_t fp_address_family(const struct sockaddr *address);
 uint16_t fp_address_port(const struct sockaddr *address);
 void fp_address_set_port(struct sockaddr *address, uint16_t port);
@@ -57,24 +56,24 @@ struct fp_reuse {
 
 void fp_reuse_get(int fd, struct fp_reuse *reuse);
 
-/* Both off, for the moment of a bind; and back. */
+/* Switches both off, for the moment of a bind; fp_reuse_restore() switches them back on. */
 void fp_reuse_off(int fd, struct fp_reuse *was);
-void fp_reuse_clear(int fd, const struct fp_reuse *was); /* the same, where they are known */
+void fp_reuse_clear(int fd, const struct fp_reuse *was); /* switches off those that are known to be on */
 void fp_reuse_restore(int fd, const struct fp_reuse *was);
 
 /*
- * After a bind with the flags off, and back: with SO_REUSEPORT, UDP makes a group of sockets at the bind and not later,
- * and programs attach their filters to it.
+ * For a UDP socket that was bound with SO_REUSEPORT off: makes the group of sockets that the kernel otherwise makes at
+ * the bind, and to which programs attach their filters. To be called when the flags are back.
  */
 void fp_reuse_group(const struct fp_calls *calls, int fd, const struct fp_reuse *was);
 
 /*
- * Whether nobody holds the port on any address, over IPv4 or IPv6: bound by a socket of our own, and closed. 0, or a
- * negative errno: -EADDRINUSE, -EACCES, -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM.
+ * 0 if the port is free on every address, over IPv4 and IPv6: a socket of the allocator's is bound there and closed.
+ * Else -EADDRINUSE, -EACCES, -EMFILE, -ENFILE, -ENOBUFS or -ENOMEM.
  */
 int fp_probe(const struct fp_calls *calls, unsigned protocol, uint16_t port);
 
-/* Whether the kernel would let a fresh socket have it on one address; `foreign`: be it the host's or not. */
+/* The same for one address only; `foreign`: it need not be an address of this host. */
 int fp_probe_address(const struct fp_calls *calls, unsigned protocol, const struct sockaddr *address, socklen_t length,
                      uint16_t port, bool foreign);
 

@@ -38,7 +38,7 @@ void fp_text_set(struct fp_text *text, const char *string) {
 
 uint64_t fp_text_place(const struct fp_text *session, uint16_t sentinel) {
     const unsigned char *bytes = (const unsigned char *)session->words;
-    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a: by bytes, whatever the byte order */
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a over bytes: the same for either byte order */
     for (unsigned i = 0; i < FP_LABEL_BYTES && bytes[i]; i++)
         hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
     return mix(hash + sentinel);
@@ -51,7 +51,7 @@ static unsigned span(const char *text, bool hex) {
     return length;
 }
 
-/* PID-16 HEX DIGITS, which the shim makes up, or run-PID-8 HEX DIGITS, which the command does. */
+/* Made-up names are PID-16 HEX DIGITS (the shim) and run-PID-8 HEX DIGITS (the command). */
 bool fp_session_made_up(const char *session) {
     const char *at = session;
     bool command = strncmp(at, "run-", 4) == 0 || strncmp(at, "env-", 4) == 0;
@@ -71,7 +71,7 @@ bool fp_label_is(const struct fp_label *label, const struct fp_text *text) {
     return atomic_load_explicit(&label->sequence, memory_order_relaxed) == before;
 }
 
-/* The words of a label as they stand; false where they are no whole text. */
+/* Copies the words of a label; false if the label is not complete, or was written meanwhile. */
 static bool label_words(const struct fp_label *label, uint64_t words[TEXT_WORDS]) {
     uint32_t before = atomic_load_explicit(&label->sequence, memory_order_acquire);
     for (unsigned i = 0; i < TEXT_WORDS; i++)
@@ -92,7 +92,7 @@ void fp_label_read(const struct fp_label *label, char out[FP_LABEL_BYTES + 1]) {
             *at = '?';
 }
 
-/* Whether a slot can be written: never used, or left half written by somebody who is gone. */
+/* True if a slot can be written: it was never used, or its writer died before the end. */
 static bool label_open(struct fp_label *label) {
     uint32_t sequence = atomic_load(&label->sequence);
     if (sequence == 0)
@@ -122,7 +122,7 @@ static int label_find(const struct fp_label *labels, unsigned first, unsigned co
             return (int)(first + at);
         if (atomic_load_explicit(&label->sequence, memory_order_relaxed) == 0 &&
             atomic_load_explicit(&label->writer, memory_order_relaxed) == 0)
-            break; /* never used, and nobody has just begun to write there and was passed by */
+            break; /* never used, and no writer has begun there since it was read */
     }
     return -ENOENT;
 }
@@ -137,14 +137,14 @@ static int label_make(struct fp_label *labels, unsigned first, unsigned count, c
 }
 
 /*
- * Empties every slot that no entry refers to. It happens once in thousands of new sessions, and walks the whole table.
- * Another label of the same text may then be made nearer to its place than one that stayed: a session is known by its
- * text, never by its slot, so that does no harm.
+ * Empties every slot that no entry refers to. This walks the whole table, once in thousands of new sessions. A second
+ * label of the same text may be made afterwards, nearer to the place that its hash gives. That does no harm, since
+ * sessions are compared by text, not by slot.
  */
 static void labels_reclaim(struct fp_segment *segment, struct fp_label *labels, unsigned first, unsigned count,
                            unsigned (*slot_of)(fp_meaning)) {
     uint64_t used[FP_SESSIONS / 64] = {0};
-    /* First: whoever does not see this yet has an entry that is seen below. */
+    /* Comes first: a process that reads the old count has recorded its entry by now, and the loop below sees that. */
     atomic_fetch_add(&segment->header.reclaimed, 1);
     for (unsigned protocol = 0; protocol < FP_PROTOCOL_COUNT; protocol++) {
         for (unsigned port = 1; port < FP_PORTS; port++) {
@@ -237,7 +237,7 @@ uint16_t fp_index_find(const struct fp_segment *segment, const struct fp_text *s
     return 0;
 }
 
-/* Whether an entry still stands for what a slot's tag says; a slot that doesn't is as good as empty. */
+/* True if the slot's port has an entry that fits the slot's tag. Any other slot counts as empty. */
 static bool slot_live(const struct fp_segment *segment, uint64_t slot) {
     for (unsigned protocol = 0; protocol < FP_PROTOCOL_COUNT; protocol++) {
         fp_meaning meaning = atomic_load(&segment->entries[protocol][(uint16_t)slot].meaning);
@@ -264,13 +264,13 @@ uint16_t fp_index_add(struct fp_segment *segment, const struct fp_text *session,
         fp_hint_set(segment->sentinels[protocol], sentinel);
         fp_hint_set(segment->meant, sentinel);
         fp_hint_set(segment->meant, port);
-        /* The reach first: a reader that sees the slot has to be willing to go as far. */
+        /* The reach is stored first: a reader that may see the slot has to search that far. */
         uint32_t reach = atomic_load(&segment->header.reach);
         while (reach < distance && !atomic_compare_exchange_weak(&segment->header.reach, &reach, distance)) {
         }
         if (atomic_compare_exchange_strong(place, &slot, tag_of(hash) | port))
             return port;
-        distance--; /* somebody else's just now: look at this place again */
+        distance--; /* another process has just written the slot: look at it again */
     }
     return port;
 }
@@ -294,7 +294,7 @@ static bool hold_back(fp_meaning meaning) {
 }
 
 static void mark(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_meaning meaning) {
-    /* Killed here: a port that looks fresh, and which the search sees through; never one that it overlooks. */
+    /* A crash here leaves a port that the hints call free: the search finds the claim. No port is lost. */
     if (hold_back(meaning))
         fp_hint_set(segment->held[protocol], port);
     fp_hint_set(segment->taken[protocol], port);
@@ -309,12 +309,12 @@ bool fp_entry_claim(struct fp_segment *segment, unsigned protocol, uint16_t port
     if (!atomic_compare_exchange_strong(&entry->owner, &was, self))
         return false;
     /*
-     * Killed here: an entry that still means what it meant, of an owner that is gone. To another thread of this process
-     * it looks like one of its own that is left over, and it may be faster: then the entry is that thread's.
+     * A crash here leaves the old meaning with a dead owner. Another thread of this process may see an old entry of its
+     * own process and adopt it first: then the entry is that thread's.
      */
     if (!atomic_compare_exchange_strong(&entry->meaning, &found, meaning))
         return false;
-    /* It may even have given it up since, and the entry may be anybody's. */
+    /* That thread may have given it up since, and the entry may have any owner. */
     if (atomic_load(&entry->owner) != self) {
         atomic_compare_exchange_strong(&entry->meaning, &meaning, found);
         return false;
@@ -329,7 +329,7 @@ bool fp_entry_adopt(struct fp_segment *segment, unsigned protocol, uint16_t port
     if (!atomic_compare_exchange_strong(&entry->meaning, &found, meaning))
         return false;
     if (!atomic_compare_exchange_strong(&entry->owner, &was, self)) {
-        /* Its owner has changed meanwhile, and not by a claim: what it meant it means again. */
+        /* The owner has changed meanwhile, without a claim: the old meaning is put back. */
         atomic_compare_exchange_strong(&entry->meaning, &meaning, found);
         return false;
     }
@@ -344,7 +344,7 @@ void fp_entry_take(struct fp_segment *segment, unsigned protocol, uint16_t port,
     mark(segment, protocol, port, meaning);
 }
 
-/* An address as it stands in an entry; its family, or 0 where there is none. */
+/* The address in the form of an entry. Returns its family, or 0 without an address. */
 static uint32_t address_words(const struct sockaddr *address, uint64_t words[2]) {
     words[0] = words[1] = 0;
     if (address && (address->sa_family == AF_INET || address->sa_family == AF_UNSPEC)) {
@@ -367,7 +367,7 @@ bool fp_entry_meets(const struct fp_entry *entry, const struct sockaddr *address
     return atomic_load_explicit(&entry->family, memory_order_relaxed) == family && (same || any);
 }
 
-/* In use from now on, and not refused since. */
+/* Notes that the port is in use now, and was not refused since. */
 static void note_use(struct fp_segment *segment, struct fp_entry *entry) {
     uint64_t now = atomic_load_explicit(&segment->header.search, memory_order_relaxed);
     atomic_store_explicit(&entry->patience, now << 32, memory_order_relaxed);
@@ -388,7 +388,8 @@ void fp_entry_describe(struct fp_segment *segment, unsigned protocol, uint16_t p
     uint64_t words[2];
     uint32_t family = address_words(address, words);
     struct timespec now = {0};
-    clock_gettime(CLOCK_REALTIME_COARSE, &now); /* to the second: of a tick ago, and no reading of a device */
+    clock_gettime(CLOCK_REALTIME_COARSE,
+                  &now); /* seconds are enough, and the coarse clock costs no access to a device */
     atomic_store_explicit(&entry->since, (uint32_t)now.tv_sec, memory_order_relaxed);
     atomic_store_explicit(&entry->family, family, memory_order_relaxed);
     atomic_store_explicit(&entry->address[0], words[0], memory_order_relaxed);
@@ -406,7 +407,7 @@ void fp_entry_record(struct fp_segment *segment, unsigned protocol, uint16_t por
 void fp_entry_leave(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_owner owner, fp_meaning left) {
     struct fp_entry *entry = fp_entry_at(segment, protocol, port);
     fp_meaning meaning = atomic_load(&entry->meaning);
-    /* The owner first: whoever took the port meanwhile keeps it, and from here on nothing of theirs is overwritten. */
+    /* The owner is cleared first: if another process has taken the entry meanwhile, nothing of it is overwritten. */
     if (atomic_compare_exchange_strong(&entry->owner, &owner, 0))
         atomic_compare_exchange_strong(&entry->meaning, &meaning, left);
 }
@@ -418,15 +419,15 @@ void fp_entry_release(struct fp_segment *segment, unsigned protocol, uint16_t po
 }
 
 /*
- * As powers of two, in turns. Four at once: a port that is busy when it is tried is most often somebody's server's, and
- * the first tries of a range full of them are what they cost.
+ * How long a refused port is not tried again, as powers of two, in turns. It begins with four turns: a busy port mostly
+ * belongs to a server that stays.
  */
 enum { FIRST_PATIENCE = 2, LONGEST_PATIENCE = 8 };
 
 bool fp_patience_over(uint64_t patience, uint32_t turn) {
     uint32_t due = (uint32_t)(patience >> 8) & 0xffffff;
     uint32_t left = (due - turn) & 0xffffff;
-    return left == 0 || left > (1 << LONGEST_PATIENCE); /* the turn, or anything that can't be right */
+    return left == 0 || left > (1 << LONGEST_PATIENCE); /* the turn has come, or the value is not valid */
 }
 
 uint64_t fp_patience_more(uint64_t patience, uint32_t turn, uint32_t serial) {

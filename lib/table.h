@@ -14,31 +14,30 @@
 
 enum fp_state {
     FP_FREE,
-    FP_CLAIMED,  /* somebody is about to bind it */
+    FP_CLAIMED,  /* its owner is about to bind it */
     FP_BOUND,    /* assigned */
     FP_RESERVED, /* handed out by freeport_get() */
     FP_EXPLICIT, /* bound by its number */
-    FP_PLEDGED,  /* kept for a sentinel that nobody has bound: the other protocol's half, or for a client's sake */
-    FP_EXPORTED, /* a sentinel's, told to a program before anybody binds it: one that goes past the shim may */
-    FP_BUSY,     /* a stranger's, when it was last tried; has no owner */
+    FP_PLEDGED,  /* kept for a sentinel that is not bound yet: the other protocol's half, or a client came first */
+    FP_EXPORTED, /* kept for a sentinel, and told to a program, which may bind it without the shim */
+    FP_BUSY,     /* a foreign socket had it when it was last tried; no owner */
 };
 
 /*
- * requested (16 bits), state (4), name (11), FP_HAD, session (14), FP_BY_NUMBER, FP_NAMED, and 16 to tell one
- * assignment of a port from the next, so that whoever compares and swaps a meaning that it read a moment ago never hits
- * one that merely looks the same.
+ * The bits: requested (16), state (4), name (11), FP_HAD, session (14), FP_BY_NUMBER, FP_NAMED, and a serial (16). The
+ * serial differs from one assignment of the port to the next, so that a compare-and-swap with an old value fails (ABA).
  */
 static inline fp_meaning fp_meaning_of(enum fp_state state, uint16_t requested, unsigned name, unsigned session) {
     return (fp_meaning)requested | ((fp_meaning)state << 16) | ((fp_meaning)name << 20) | ((fp_meaning)session << 32);
 }
 
-/* The kernel has said yes to it once: a claim of it is no first one, and somebody of ours may still be there. */
+/* The port was bound once by a managed bind: under a new claim, a socket of the session may still be bound to it. */
 #define FP_HAD (UINT64_C(1) << 31)
 
-/* Of a sentinel's port: every bind of it so far was to its own number. */
+/* For a sentinel's port: every bind so far was to the real number. */
 #define FP_BY_NUMBER (UINT64_C(1) << 46)
 
-/* Of a sentinel's port: a process of the session names the sentinel, so that its clients are not let through. */
+/* For a sentinel's port: a process of the session names the sentinel, so its clients never go to the host's server. */
 #define FP_NAMED (UINT64_C(1) << 47)
 
 static inline fp_meaning fp_with_serial(fp_meaning meaning, uint32_t serial) {
@@ -65,25 +64,25 @@ static inline unsigned fp_session(fp_meaning meaning) {
     return (unsigned)(meaning >> 32) % FP_SESSIONS;
 }
 
-/* Whether it stands for a sentinel of a session. Most entries do not: the port that was asked for says so at once. */
+/* True for a sentinel's entry. The requested port is looked at first: it tells for most entries. */
 static inline bool fp_is_sentinel(fp_meaning meaning) {
     enum fp_state state = fp_state(meaning);
     return fp_requested(meaning) != 0 &&
            (state == FP_CLAIMED || state == FP_BOUND || state == FP_PLEDGED || state == FP_EXPORTED);
 }
 
-/* Whether it is more than a try: a bound port stays one while another bind of it is under way. */
+/* True for an assignment, as opposed to a first claim. A bound port stays one while it is claimed again. */
 static inline bool fp_is_assignment(fp_meaning meaning) {
     enum fp_state state = fp_state(meaning);
     return (state >= FP_BOUND && state <= FP_EXPORTED) || (state == FP_CLAIMED && (meaning & FP_HAD));
 }
 
-/* Whether a sentinel's port was kept, and never bound by anybody who is known. */
+/* True for a sentinel's port that is kept and was never bound, as far as known. */
 static inline bool fp_is_kept(fp_meaning meaning) {
     return fp_state(meaning) == FP_PLEDGED || fp_state(meaning) == FP_EXPORTED;
 }
 
-/* Labels. A text is a name or a session as it stands in one: eight words, padded with zero bytes. */
+/* Labels. A text is a name or a session in the form of a label: eight words, padded with zero bytes. */
 struct fp_text {
     uint64_t words[FP_LABEL_BYTES / 8];
     uint64_t hash;
@@ -92,22 +91,21 @@ struct fp_text {
 /* `string` has FP_LABEL_BYTES at most. */
 void fp_text_set(struct fp_text *text, const char *string);
 
-/* Where a sentinel's place is in a range: a hash of session and sentinel that is the same on every host. */
+/* The hash of session and sentinel that gives the sentinel's place in a range. It is the same on every host. */
 uint64_t fp_text_place(const struct fp_text *session, uint16_t sentinel);
 
-/* Whether a session's name was made up for one process tree, by the shim or the command, rather than given by a user.
- */
+/* True if the session's name was made up by the shim or the command, for one process tree, and not given by a user. */
 bool fp_session_made_up(const char *session);
 
 bool fp_label_is(const struct fp_label *label, const struct fp_text *text);
 
-/* Copies a label out as a string; "" where it is unused or being written. What is not printable becomes '?'. */
+/* Copies a label as a string; "" if it is unused or being written. Characters that are not printable become '?'. */
 void fp_label_read(const struct fp_label *label, char out[FP_LABEL_BYTES + 1]);
 
 /*
- * The slot of a name or session, -ENOENT where there is none; to intern makes one, -ENOSPC where every slot is in use
- * by some entry. A slot that no entry refers to may be emptied by others at any moment, and header.reclaimed tells that
- * it may have been.
+ * fp_find_*(): the slot of a name or session, or -ENOENT. fp_intern_*() makes one; -ENOSPC if entries refer to every
+ * slot. A slot that no entry refers to may be emptied at any moment by another process, which counts up
+ * header.reclaimed.
  */
 int fp_find_name(const struct fp_segment *segment, const struct fp_text *text);
 int fp_find_session(const struct fp_segment *segment, const struct fp_text *text);
@@ -116,21 +114,21 @@ int fp_intern_session(struct fp_segment *segment, const struct fp_text *text, fp
 
 /* The index. */
 
-/* The port behind a sentinel, and what its entry means; 0 where the session has none. */
+/* The port behind a sentinel, and the meaning of its entry; 0 if the session has no port for it. */
 uint16_t fp_index_find(const struct fp_segment *segment, const struct fp_text *session, unsigned protocol,
                        uint16_t sentinel, fp_meaning *meaning);
 
 /*
- * Points a sentinel of a session to a port whose entry says so already. Returns the port that it is pointed to: where
- * another one was faster, which without the lock may be, that one's.
+ * Points the index from a session's sentinel to a port, whose entry has that meaning already. Returns the port that the
+ * index has: another process may have been faster, if one of them goes on without the lock.
  */
 uint16_t fp_index_add(struct fp_segment *segment, const struct fp_text *session, unsigned protocol, uint16_t sentinel,
                       uint16_t port);
 
-/* Whether an entry is that session's. */
+/* True if an entry belongs to that session. */
 bool fp_is_of_session(const struct fp_segment *segment, fp_meaning meaning, const struct fp_text *session);
 
-/* The sentinel of that session for which a real port stands; 0 where it stands for none. */
+/* The sentinel that a real port of that session stands for; 0 if it stands for none. */
 uint16_t fp_sentinel_behind(const struct fp_segment *segment, const struct fp_text *session, unsigned protocol,
                             uint16_t port);
 
@@ -148,50 +146,50 @@ static inline fp_meaning fp_entry_meaning(struct fp_segment *segment, unsigned p
     return atomic_load(&fp_entry_at(segment, protocol, port)->meaning);
 }
 
-/* Changes the owner from `was` to `self`, and then the meaning. False where anybody else changed either meanwhile. */
+/* Changes the owner from `was` to `self`, and then the meaning. False if either was changed by others meanwhile. */
 bool fp_entry_claim(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_owner was, fp_owner self,
                     fp_meaning meaning);
 
 /*
- * The same for an entry that was found to be `was`'s and to mean `found`: by its meaning first, which tells two threads
- * of one process apart, and two searches that found the same one left.
+ * The same for an entry with the owner `was` and the meaning `found`. The meaning is changed first, since two threads
+ * of one process have the same owner; so only one of two searches that found the entry gets it.
  */
 bool fp_entry_adopt(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_owner was, fp_owner self,
                     fp_meaning found, fp_meaning meaning);
 
-/* For who holds the port in the kernel: whatever the entry said, it is theirs. */
+/* Takes the entry, whatever it says. For a process whose socket is bound to the port. */
 void fp_entry_take(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_owner self, fp_meaning meaning);
 
-/* A claim came true. `address` is NULL where nothing was bound. */
+/* Records that a claimed port is assigned. `address` is NULL if no socket was bound. */
 void fp_entry_record(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_meaning meaning,
                      const struct sockaddr *address);
 
-/* What a claim that came true says besides: when it was, and where. As fp_entry_record(), which says what it means. */
+/* The part of fp_entry_record() besides the meaning: time and address. */
 void fp_entry_describe(struct fp_segment *segment, unsigned protocol, uint16_t port, const struct sockaddr *address);
 
-/* Its holder has bound it on another address since. */
+/* Records another address, on which the port was bound since. */
 void fp_entry_move(struct fp_segment *segment, unsigned protocol, uint16_t port, const struct sockaddr *address);
 
-/* Whether the kernel would refuse a bind to that address beside a socket on the one that the entry was recorded for. */
+/* True if the kernel would refuse a bind to that address while a socket is bound to the entry's address. */
 bool fp_entry_meets(const struct fp_entry *entry, const struct sockaddr *address);
 
-/* Back to free, if it is still `owner`'s. */
+/* Frees the entry, if `owner` still owns it. */
 void fp_entry_release(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_owner owner);
 
 /*
- * The port could not be had at search `serial`: not worth another try for a while, and a longer one each time. Where
- * `claimant` has claimed the entry for the try, it becomes BUSY; somebody else's (`claimant` 0) stays as it is.
+ * Notes that the port was busy at search `serial`: it is not tried again for a while, which is longer each time. If
+ * `claimant` had claimed the entry for the try, it becomes FP_BUSY. With `claimant` 0 its owner and meaning stay.
  */
 void fp_entry_refused(struct fp_segment *segment, unsigned protocol, uint16_t port, uint32_t serial, fp_owner claimant);
 
-/* Gives an entry up, if it is still `owner`'s, and leaves `meaning` behind. */
+/* Gives the entry up, if `owner` still owns it, and leaves `meaning` in it. */
 void fp_entry_leave(struct fp_segment *segment, unsigned protocol, uint16_t port, fp_owner owner, fp_meaning meaning);
 
 /*
- * Patience: exponent (7 bits), FP_REFUSED, the turn from which on it is worth a try (24), and the search at which the
- * port was last known to be in use (32): when it was assigned, or refused since.
+ * Patience. The bits: an exponent (7), FP_REFUSED, the turn at which the port is tried again (24), and the search at
+ * which it was last known to be in use (32): when it was assigned, or refused since.
  */
-#define FP_REFUSED UINT64_C(0x80) /* it was refused since it was last assigned */
+#define FP_REFUSED UINT64_C(0x80) /* a bind was refused since the last assignment */
 
 static inline uint32_t fp_patience_serial(uint64_t patience) {
     return (uint32_t)(patience >> 32);
@@ -199,7 +197,7 @@ static inline uint32_t fp_patience_serial(uint64_t patience) {
 
 bool fp_patience_over(uint64_t patience, uint32_t turn);
 
-/* `patience` after another disappointment in that turn. */
+/* `patience` after one more refusal in that turn. */
 uint64_t fp_patience_more(uint64_t patience, uint32_t turn, uint32_t serial);
 
 /* Hints. */
@@ -208,7 +206,7 @@ static inline bool fp_hint(const _Atomic uint64_t *words, uint16_t port) {
     return (atomic_load_explicit(&words[port / 64], memory_order_relaxed) >> (port % 64)) & 1;
 }
 
-/* Most often it is set, or clear, as it is to be: a look is cheaper than a locked instruction. */
+/* Reads the bit first: mostly it has the right value, and a read is cheaper than a locked instruction. */
 static inline void fp_hint_set(_Atomic uint64_t *words, uint16_t port) {
     if (!fp_hint(words, port))
         atomic_fetch_or_explicit(&words[port / 64], UINT64_C(1) << (port % 64), memory_order_relaxed);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bind(2) is no cancellation point, and what is done around it must not become one: a thread that ended between a claim
- * and its bind would leave the claim behind, in the name of a process that is there.
+ * bind(2) is no cancellation point, and the work around it must not become one: a thread that ended between claim and
+ * bind would leave a claim of a live process behind.
  *
- * A signal handler may leave a call by siglongjmp(), and what the call has switched stays switched. So cancellation is
- * switched off only where signals are blocked. Elsewhere the functions below stand for libc's, which are cancellation
- * points, and the thread's type alone is changed: a thread that is left with a deferred cancellation ends a little
- * later.
+ * If a signal handler leaves a call by siglongjmp(), a setting that the call has changed stays changed. So cancellation
+ * is disabled only while signals are blocked. Elsewhere only the thread's cancel type is changed to deferred, which
+ * does little harm if it stays, and the functions below replace libc's, which are cancellation points.
  */
 #ifndef FREEPORT_LIB_UNCANCELLED_H
 #define FREEPORT_LIB_UNCANCELLED_H
@@ -27,8 +26,8 @@ struct fp_cancel {
 };
 
 /*
- * The type, too: a cancellation that saw the state before it changed sends its signal after, and glibc's handler for it
- * asks for the type alone.
+ * Changes the type as well: a cancellation that read the state before it changed sends its signal afterwards, and
+ * glibc's handler for that looks at the type alone.
  */
 static inline struct fp_cancel fp_cancel_off(void) {
     struct fp_cancel was = {PTHREAD_CANCEL_ENABLE, PTHREAD_CANCEL_DEFERRED};
@@ -43,7 +42,7 @@ static inline void fp_cancel_restore(struct fp_cancel was) {
     pthread_setcancelstate(was.state, &ignored);
 }
 
-/* A cancellation of this thread waits for a cancellation point, of which there is none until fp_cancel_as_before(). */
+/* Defers a cancellation of this thread to the next cancellation point. There is none before fp_cancel_as_before(). */
 static inline int fp_cancel_later(void) {
     int was = PTHREAD_CANCEL_DEFERRED;
     pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &was);
@@ -56,7 +55,7 @@ static inline void fp_cancel_as_before(int was) {
         pthread_setcanceltype(was, &ignored);
 }
 
-/* No signal handler runs in this thread, and it can't be cancelled. */
+/* The thread's settings from before fp_alone_begin(), which blocks signals and cancellation. */
 struct fp_alone {
     sigset_t signals; /* the thread's mask before */
     struct fp_cancel cancel;
@@ -74,7 +73,7 @@ static inline void fp_alone_end(const struct fp_alone *alone) {
     fp_signal_mask(SIG_SETMASK, &alone->signals, NULL);
 }
 
-/* As libc's functions, and no cancellation points. */
+/* libc's functions without a cancellation point. */
 
 static inline int fp_open(const char *path, int flags, unsigned mode) {
     return (int)syscall(SYS_openat, (long)AT_FDCWD, path, (long)(flags | O_LARGEFILE), (long)mode);
@@ -92,7 +91,7 @@ static inline void fp_close(int fd) {
     syscall(SYS_close, (long)fd);
 }
 
-/* `timeout_ms` is bounded. With no descriptor, a pause. */
+/* `timeout_ms` must not be negative. With count 0 it is a pause. */
 static inline int fp_poll(struct pollfd *descriptors, unsigned count, int timeout_ms) {
 #ifdef SYS_poll
     return (int)syscall(SYS_poll, descriptors, (long)count, (long)timeout_ms);
@@ -105,9 +104,9 @@ static inline int fp_poll(struct pollfd *descriptors, unsigned count, int timeou
 #endif
 }
 
-/* One of these signals that is pending, taken: its number; or -1. */
+/* Takes one of these signals if it is pending: its number, or -1. */
 static inline int fp_take_signal(const sigset_t *signals) {
-    static const int64_t none[2] = {0, 0}; /* a timespec of no length, whatever its size */
+    static const int64_t none[2] = {0, 0}; /* a zero timespec of either size */
 #ifdef SYS_rt_sigtimedwait
     return (int)syscall(SYS_rt_sigtimedwait, signals, NULL, none, 8L);
 #else

@@ -10,7 +10,7 @@
 #define SYS_pidfd_getfd 438
 #endif
 
-/* Not by fstat(): glibc's has the kernel read an empty path of libc's own, in a page that may not be there yet. */
+/* Not by fstat(): glibc's passes an empty path of libc's own, in a page that may not be mapped in yet: a page fault. */
 bool fp_stream_note(struct fp_stream *stream, int fd) {
     struct stat st;
     if (fstatat(fd, "", &st, AT_EMPTY_PATH) != 0)

@@ -17,7 +17,7 @@ enum { PRELOAD_LENGTH = sizeof PRELOAD - 1 };
 
 /* Written once, before the program's first instruction, then only read. */
 static struct {
-    bool watches; /* exec is looked at: the session follows, or has a launcher */
+    bool watches; /* exec has to be looked at: FREEPORT_FOLLOW=yes, or there is a launcher */
     bool follows;
     char *preload;    /* "LD_PRELOAD=...", or NULL without one */
     const char *shim; /* the shim's own entry in it, and its length; NULL where the shim is loaded by other means */
@@ -34,13 +34,13 @@ static bool begins(const char *text, const char *prefix) {
     return !*prefix;
 }
 
-/* "NAME=" of an entry, with its sign of equality. */
+/* The length of "NAME=" in an entry. */
 static size_t name_length(const char *entry) {
     size_t length = strcspn(entry, "=");
     return entry[length] ? length + 1 : length;
 }
 
-/* The shim in a list of LD_PRELOAD, by its file's name; NULL where it is not in it. */
+/* The shim's entry in a value of LD_PRELOAD, found by its file name; NULL without one. */
 static const char *find_shim(const char *list, size_t *length) {
     for (const char *at = list; *at; at += *length) {
         at += strspn(at, ": ");
@@ -56,7 +56,7 @@ static bool is_kept(const char *entry) {
     return begins(entry, PREFIX) || begins(entry, PRELOAD);
 }
 
-/* Copies of the variables, since programs overwrite theirs: a list and its text in pages of their own. */
+/* Copies the list of variables and their text into new pages, since programs overwrite theirs. */
 static char **copy_variables(size_t count, size_t bytes) {
     size_t list_bytes = (count + 1) * sizeof(char *);
     void *memory =
@@ -74,7 +74,7 @@ static char **copy_variables(size_t count, size_t bytes) {
     return memory;
 }
 
-/* Sorts a copy: LD_PRELOAD has a place of its own. */
+/* Puts a copied entry in its place: LD_PRELOAD is kept apart from the list. */
 static void note(char *entry, char **list) {
     if (!begins(entry, PRELOAD)) {
         list[saved.count++] = entry;

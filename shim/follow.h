@@ -12,12 +12,12 @@
 #include <stddef.h>
 
 /*
- * Copies what is to be put back. Called once, when the shim is loaded, behind the last change that it makes to its
+ * Copies the variables that are put back later. Called once, when the shim is loaded, after its last change to the
  * environment. Without FREEPORT_FOLLOW=yes it does nothing.
  */
 void fp_follow_start(const struct fp_settings *settings);
 
-/* True if exec has to be looked at: the session follows, or has a launcher. */
+/* True if exec has to be looked at: FREEPORT_FOLLOW=yes, or there is a launcher. */
 bool fp_follow_watches(void);
 
 /* The path in an environment's FREEPORT_LAUNCHER; NULL without one. `environment` may be NULL, here and below. */
@@ -26,18 +26,19 @@ const char *fp_follow_launcher(char *const environment[]);
 /* The same of its LD_PRELOAD. */
 const char *fp_follow_preload(char *const environment[]);
 
-/* How large fp_follow_environment() wants its memory: the list, in pointers, and the text, in bytes. */
+/* The memory that fp_follow_environment() needs: pointers in the list, bytes of text. */
 struct fp_follow_size {
     size_t list, text;
 };
 
 /*
- * Zero: the environment goes as it is. Only one with neither FREEPORT_TCP nor FREEPORT_UDP was cleaned: what else is
- * missing, a freeport run inside of the session has taken away. One that says FREEPORT_FOLLOW=no stays as it is.
+ * Zero: the environment is passed on unchanged. It counts as cleaned if it has neither FREEPORT_TCP nor FREEPORT_UDP;
+ * other variables may be missing because a freeport run inside of the session has removed them. With FREEPORT_FOLLOW=no
+ * in it, it stays unchanged.
  */
 struct fp_follow_size fp_follow_size(char *const environment[]);
 
-/* Fills `list` with the environment and what it lacks, by the sizes above; `text` holds an LD_PRELOAD that was made. */
+/* Fills `list` with the environment and the missing variables, in the sizes above. `text` gets a new LD_PRELOAD. */
 void fp_follow_environment(char *const environment[], char **list, char *text);
 
 #endif

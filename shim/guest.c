@@ -21,7 +21,7 @@ const struct fp_caller fp_own_caller = {
 #define PREFIX "FREEPORT_"
 enum { PREFIX_LENGTH = sizeof PREFIX - 1 };
 
-/* By no function of libc's: the dynamic linker would have to find it first, which takes longer than the whole look. */
+/* Calls no function of libc: the dynamic linker would have to find it first, which takes longer than the whole loop. */
 static bool begins(const char *text, const char *prefix) {
     while (*prefix && *text == *prefix) {
         text++;
@@ -31,16 +31,16 @@ static bool begins(const char *text, const char *prefix) {
 }
 
 /*
- * The variables of ours that the environment has, found by one walk through it: nearly every program starts without a
- * bind ahead of it, and may have hundreds of others. Those that there is no room for are looked up one by one.
+ * The environment's FREEPORT_ variables, found in one pass: most programs never bind, and may have hundreds of other
+ * variables. If there is no room for all, the rest is looked up one by one.
  */
 struct variables {
     unsigned count;
     const char *found[64];
-    char **rest; /* where the walk ended */
+    char **rest; /* where the pass ended */
 };
 
-/* Whether a range is named. In a set-user-ID program, which is to be left alone, secure_getenv() finds none. */
+/* True if the environment has a range. In a set-user-ID program secure_getenv() finds none, so it is left alone. */
 static bool ranges_named(void) {
     return secure_getenv("FREEPORT_TCP") || secure_getenv("FREEPORT_UDP");
 }
@@ -56,7 +56,7 @@ static void find_variables(struct variables *variables) {
     }
 }
 
-/* The value of a variable that begins with PREFIX in an entry that does so; or NULL. */
+/* The value in an entry that is of that variable, else NULL. Both begin with PREFIX. */
 static const char *value_in(const char *entry, const char *variable) {
     const char *name = variable + PREFIX_LENGTH, *at = entry + PREFIX_LENGTH;
     while (*name && *name == *at) {
@@ -102,7 +102,7 @@ static bool is(const char *text, const char *word) {
     return begins(text, word) && begins(word, text);
 }
 
-/* FREEPORT_SESSION=auto: named after the worktree. Where there is no working directory, it is made up. */
+/* FREEPORT_SESSION=auto: the worktree's name. Without a working directory, a name is made up. */
 static void name_session(struct fp_settings *settings) {
     struct fp_worktree worktree;
     if (fp_worktree_find(&worktree) != 0) {
@@ -113,7 +113,7 @@ static void name_session(struct fp_settings *settings) {
     fp_hand_down("FREEPORT_SESSION", settings->session);
 }
 
-/* A session is a process tree unless it is named: the first process makes one up. */
+/* Without FREEPORT_SESSION a session is a process tree: its first process makes a name up. */
 static void start_session(struct fp_settings *settings) {
     if (is(settings->session, "auto"))
         name_session(settings);
@@ -185,8 +185,8 @@ static void explain_change(const struct fp_caller *caller) {
 }
 
 /*
- * Not when it turns out, since every program that is started under the shim would say so, be it a compiler; but at the
- * first call that depends on it.
+ * Called at the first call that depends on the segment, not at the start: else each program under the shim, a compiler
+ * say, would print the line.
  */
 void fp_guest_explain(const struct fp_caller *caller) {
     if (atomic_load_explicit(&caller->guest->segment_error, memory_order_relaxed) != 0) {
@@ -200,8 +200,8 @@ void fp_guest_explain(const struct fp_caller *caller) {
 }
 
 /*
- * Which object the segment is, for children. A parent's word is compared and kept: this process may be a shell, which
- * has no use for the segment and would not say that it is another.
+ * Hands the segment's identity down to children. An identity from the parent is compared with the segment and kept:
+ * this process may be a shell, which never says that the segment is another one.
  */
 static void hand_down_identity(struct fp_guest *guest) {
     const struct fp_settings *settings = &guest->settings;
@@ -261,7 +261,7 @@ static enum fp_phase start(struct fp_guest *guest, const struct fp_calls *calls)
     fp_log_start();
     if (!fp_settings_read(settings, from_environment, complain, &variables))
         settings->bad = settings->managed[FP_TCP] = settings->managed[FP_UDP] =
-            true; /* it missed a range: no bind may */
+            true; /* a bind without its range must not reach the kernel */
     start_session(settings);
     fp_report_start(settings);
     guest->handle.calls = *calls;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The shim's state in a program: settings and handle, written once when the shim is loaded and only read from then on.
+ * The guest: the shim's state in a program. Settings and handle are written once when the shim is loaded, then only
+ * read.
  */
 #ifndef FREEPORT_SHIM_GUEST_H
 #define FREEPORT_SHIM_GUEST_H
@@ -16,18 +17,18 @@
 
 enum fp_phase {
     FP_PHASE_UNSTARTED,
-    FP_PHASE_STARTING, /* a call that comes now, from inside of it, is none of ours */
-    FP_PHASE_INERT,    /* nothing to do: every call goes straight to libc */
-    FP_PHASE_REFUSING, /* something could not be read or opened: managed binds fail with EINVAL */
+    FP_PHASE_STARTING, /* calls that come now are made by the start itself, and go to libc */
+    FP_PHASE_INERT,    /* no range: every call goes straight to libc */
+    FP_PHASE_REFUSING, /* a value or the segment is not usable: managed binds fail with EINVAL */
     FP_PHASE_ACTIVE,
 };
 
 struct fp_guest {
     _Atomic int phase;
-    _Atomic int segment_error;    /* why it could not be opened, until that is said; 0: nothing to say */
-    _Atomic bool segment_changed; /* another object than the parent's has its name, until that is said */
-    bool redirects;               /* whether a destination may have to be rewritten */
-    bool renames;                 /* whether a name that comes back may have to be rewritten */
+    _Atomic int segment_error;    /* why the segment could not be opened, until that was said; 0: nothing to say */
+    _Atomic bool segment_changed; /* the segment is not the object that the parent has, until that was said */
+    bool redirects;               /* destinations may have to be rewritten */
+    bool renames;                 /* names from the kernel may have to be rewritten */
     int (*connect)(int fd, const struct sockaddr *address, socklen_t length); /* as handle.calls */
     int (*getpeername)(int fd, struct sockaddr *address, socklen_t *length);
     struct freeport handle;
@@ -37,20 +38,20 @@ struct fp_guest {
 extern struct fp_guest fp_guest;
 
 /*
- * Reads the environment, maps the segment, hands down to children what they need. Once; later calls do nothing. The
- * calls are for the guest's questions and its own sockets: the kernel's, whatever the program's calls lead through.
+ * Reads the environment, maps the segment, and hands down to children what they need. Once; later calls do nothing. The
+ * guest makes its own system calls by `calls`, which lead straight to the kernel.
  */
 void fp_guest_start(const struct fp_calls *calls,
                     int (*connect)(int fd, const struct sockaddr *address, socklen_t length),
                     int (*getpeername)(int fd, struct sockaddr *address, socklen_t *length));
 
 /*
- * Says, once, why the segment could not be opened, or that it is not the one that the parent has; else nothing. Called
- * where a call first depends on it. Keeps errno.
+ * Says why the segment could not be opened, or that it is not the parent's; once in a process. Called where a call
+ * depends on the segment. Keeps errno.
  */
 void fp_guest_explain(const struct fp_caller *caller);
 
-/* Makes a guest of settings and a handle that are there already: a supervisor's. The handle's memory stays in use. */
+/* Makes a guest of existing settings and an existing handle, for a supervisor. The handle has to live on. */
 void fp_guest_adopt(struct fp_guest *guest, const struct fp_settings *settings, const struct freeport *handle);
 
 /* Whether assignments are reported. A report's reader may be slow. */
@@ -66,7 +67,8 @@ static inline enum fp_phase fp_guest_phase(void) {
     return fp_guest_phase_of(&fp_guest);
 }
 
-/* Whether a number may mean something to this session, or in this process's list. Cheap: one look at shared memory. */
+/* True if a number may be a port or sentinel of a session, or of this process's list. Costs one read of shared memory.
+ */
 static inline bool fp_guest_may_mean(const struct fp_guest *guest, uint16_t port) {
     const struct fp_settings *settings = &guest->settings;
     const struct fp_segment *segment = guest->handle.segment;
@@ -75,8 +77,8 @@ static inline bool fp_guest_may_mean(const struct fp_guest *guest, uint16_t port
 }
 
 /*
- * In the path of every call, so that those that are not ours cost little: whether an address may lead to a sentinel, or
- * to the port behind one, by its port alone. The length is looked at, not the family.
+ * True if an address may be of a sentinel, or of the port behind one, by its port alone. Every call with a destination
+ * asks this first, so it has to be cheap for foreign addresses. It looks at the length, and not at the family.
  */
 static inline bool fp_guest_may_redirect(const struct fp_guest *guest, const struct sockaddr *address,
                                          socklen_t length) {
@@ -85,12 +87,12 @@ static inline bool fp_guest_may_redirect(const struct fp_guest *guest, const str
         return false;
     uint16_t port;
     memcpy(&port, (const char *)address + offsetof(struct sockaddr, sa_data),
-           sizeof port); /* where all families of ours have it */
+           sizeof port); /* IPv4 and IPv6 have the port at the same place */
     return fp_guest_may_mean(guest, ntohs(port));
 }
 
 /*
- * The same for a name that came back, where the guest renames: whether its port was ever behind a sentinel, or was cut.
+ * The same for a name from the kernel: true if its port was ever behind a sentinel, or is cut off.
  */
 static inline bool fp_guest_may_rename(const struct fp_guest *guest, const struct sockaddr *address, socklen_t room,
                                        socklen_t length) {

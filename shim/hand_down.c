@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Not by setenv(): it allocates, and nearly every program that is started is one that would not have done so before
- * main(), or at all. The list of variables and those that are added stand here, as long as there is room, in a
- * page. The program's own setenv() takes any list for what it is.
+ * Changes the environment without setenv(), which allocates memory: most programs do not do that before main(). The
+ * list of variables and the new ones are kept in a page here, as long as there is room. The program's own setenv()
+ * works with any list.
  *
- * The last one stays a variable of the kernel's: programs that write a title into their arguments take the memory from
- * there up to the end of the last variable for theirs, and avahi-daemon even clears it.
+ * The last entry of the list stays one that the kernel has laid out. Programs that set their title take the memory from
+ * their arguments up to the end of the last variable as their own; avahi-daemon clears it.
  */
 #include "hand_down.h"
 
@@ -17,14 +17,14 @@
 
 enum { MOST_VARIABLES = 400, TEXT_BYTES = 768 };
 
-/* A page together; most processes have no need of it. */
+/* One page, which most processes never touch. */
 static struct {
     char *list[MOST_VARIABLES + 1];
     char text[TEXT_BYTES];
     size_t used;
 } ours;
 
-/* Where the variable stands in the list, or where its end is. */
+/* The variable's place in the list, or the list's end. */
 static char **find(char **at, const char *variable, size_t length) {
     while (*at && (strncmp(*at, variable, length) != 0 || (*at)[length] != '='))
         at++;
@@ -36,7 +36,7 @@ static char *append(char *at, const char *string, size_t length) {
     return at + length;
 }
 
-/* Whether the list is ours to change. */
+/* True if the environment's list is the one in this file. */
 static bool own_list(void) {
     size_t count = 0;
     if (environ == ours.list)
@@ -50,12 +50,12 @@ static bool own_list(void) {
     return true;
 }
 
-/* What the kernel has laid out stands above all that the program has pushed since; what was allocated does not. */
+/* True if the kernel has laid the entry out: it is above everything on the stack. Allocated memory is below. */
 static bool is_kernels(const char *entry) {
     return (uintptr_t)entry > (uintptr_t)__builtin_frame_address(0);
 }
 
-/* The last one changes places with the nearest of the kernel's. */
+/* Swaps the last entry with the nearest one that the kernel has laid out. */
 static void end_with_kernels(char **first) {
     char **last = first;
     while (last[0] && last[1])
@@ -68,7 +68,7 @@ static void end_with_kernels(char **first) {
     *last = entry;
 }
 
-/* Where our own list, or its text, has no room. */
+/* For when there is no room in this file's list or text. */
 static void set_allocated(const char *variable, const char *value) {
     if (setenv(variable, value, 1) == 0)
         end_with_kernels(environ);
@@ -90,6 +90,6 @@ void fp_hand_down(const char *variable, const char *value) {
     end = append(end, value, value_length);
     *end++ = 0;
     ours.used = (size_t)(end - ours.text);
-    *place = entry; /* behind the last one, the list has zeroes */
+    *place = entry; /* the list is zeroed behind its last entry */
     end_with_kernels(ours.list);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* What this process made up or found out, and its children are to find in their environment. */
+/* Hands variables down to children: what this process has made up (a session) or found out (a descriptor's identity).
+ */
 #ifndef FREEPORT_SHIM_HAND_DOWN_H
 #define FREEPORT_SHIM_HAND_DOWN_H
 
 /*
- * Sets a variable for this process and its children. Strings are copied. Only when the shim is loaded: the program has
- * no threads yet, and has not looked at its environment.
+ * Sets a variable for this process and its children. Strings are copied. To be called only while the shim is loaded,
+ * when the program has no threads and has not read its environment.
  */
 void fp_hand_down(const char *variable, const char *value);
 

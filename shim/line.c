@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 static void put(struct fp_line *line, char c) {
-    if (line->length < sizeof line->text - 1) /* the last byte is the newline's */
+    if (line->length < sizeof line->text - 1) /* the last byte is kept for the newline */
         line->text[line->length++] = c;
 }
 
@@ -25,7 +25,7 @@ void fp_line_text(struct fp_line *line, const char *text) {
 }
 
 void fp_line_value(struct fp_line *line, const char *value) {
-    enum { SHOWN = 200 }; /* the line has room for what is expected, too */
+    enum { SHOWN = 200 }; /* at most, so that the rest of the message fits in the line */
     for (unsigned i = 0; i < SHOWN && *value; i++, value++)
         put(line, (char)(*value < 0x20 || *value > 0x7e ? '?' : *value));
     if (*value)
@@ -123,7 +123,7 @@ static bool is_file(int fd) {
     return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-/* One try that does not block, as far as the kernel knows how; 0 where it did, or a positive errno. */
+/* Writes without blocking, as far as the kernel can: 0, or a positive errno. */
 static int try_write(int fd, const char *text, size_t length) {
     if (syscall(SYS_sendto, (long)fd, text, length, (long)(MSG_DONTWAIT | MSG_NOSIGNAL), NULL, 0L) >= 0)
         return 0;
@@ -133,8 +133,8 @@ static int try_write(int fd, const char *text, size_t length) {
     if (fp_write_nowait(fd, &part) >= 0)
         return 0;
     /*
-     * XFS and btrfs would have to allocate a block, or change a time, for nearly every line: EAGAIN, for ever. A
-     * sandbox that does not know the call says EPERM or ENOSYS.
+     * RWF_NOWAIT gives EAGAIN again and again on XFS and btrfs, which allocate a block or change a time for nearly
+     * every line. A sandbox that does not know the call gives EPERM or ENOSYS.
      */
     if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EPERM && errno != EINVAL &&
         !(errno == EAGAIN && is_file(fd)))
@@ -146,7 +146,7 @@ static int try_write(int fd, const char *text, size_t length) {
     return fp_write(fd, text, length) >= 0 ? 0 : errno;
 }
 
-/* 0, or the errno; EAGAIN: not in time. */
+/* 0, or a positive errno; EAGAIN if the time was over first. */
 static int write_in_time(int fd, const char *text, size_t length, int timeout_ms) {
     int64_t until = 0;
     for (;;) {
@@ -170,8 +170,8 @@ bool fp_line_write(const struct fp_line *line, int fd, int timeout_ms) {
     text[line->length] = '\n';
 
     /*
-     * SIGPIPE: a reader is gone; SIGXFSZ: RLIMIT_FSIZE. SIGTTOU, which would stop a background job that writes to its
-     * terminal (stty tostop), is not even raised while it is blocked.
+     * SIGPIPE comes when the reader has closed, SIGXFSZ at RLIMIT_FSIZE. SIGTTOU, which stops a background job that
+     * writes to its terminal (stty tostop), is not raised while it is blocked.
      */
     static const int raised[] = {SIGPIPE, SIGXFSZ};
     sigset_t ours, before, pending;
@@ -185,7 +185,7 @@ bool fp_line_write(const struct fp_line *line, int fd, int timeout_ms) {
 
     int error = write_in_time(fd, text, line->length + 1, timeout_ms);
 
-    /* A signal of ours is for this thread and pending by now; one that was pending before is the program's. */
+    /* Takes a signal that the write has raised, which is pending now. One that was pending before is the program's. */
     for (unsigned i = 0; i < 2; i++)
         if (sigismember(&pending, raised[i]) == 1)
             sigdelset(&ours, raised[i]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One line of text, put together without stdio, and written in one write to a descriptor that may be anything. */
+/* One line of text, made without stdio, and written in one write to a descriptor of any kind. */
 #ifndef FREEPORT_SHIM_LINE_H
 #define FREEPORT_SHIM_LINE_H
 
@@ -13,7 +13,7 @@ struct fp_line {
 };
 
 void fp_line_text(struct fp_line *line, const char *text);
-/* What a user has given us, for a message: without what is no text, and cut off where it is long. */
+/* Appends a user's value for a message. Control characters are replaced, and a long value is cut off. */
 void fp_line_value(struct fp_line *line, const char *value);
 void fp_line_number(struct fp_line *line, uint64_t number);
 void fp_line_hex(struct fp_line *line, uint64_t number);
@@ -23,8 +23,8 @@ void fp_line_json(struct fp_line *line, const char *text);
 void fp_line_address(struct fp_line *line, const struct sockaddr *address);
 
 /*
- * Writes it, waiting for at most timeout_ms where the descriptor does not take it at once. Raises neither SIGPIPE nor
- * SIGXFSZ; is no cancellation point. False where it was not written: errno says why, EAGAIN where not in time.
+ * Writes the line, and waits for at most timeout_ms until the descriptor takes it. Raises neither SIGPIPE nor SIGXFSZ;
+ * is no cancellation point. False if it was not written, with errno; EAGAIN if the time was over.
  */
 bool fp_line_write(const struct fp_line *line, int fd, int timeout_ms);
 

@@ -23,8 +23,8 @@ bool fp_log_begin(struct fp_line *line, const struct fp_settings *settings, enum
 }
 
 /*
- * Daemons close descriptor 2 and get its number again for a database or a connection. What it was at the start is fine,
- * and so is what a line can only be added to: a terminal, a file that is appended to.
+ * Daemons close descriptor 2, and the number may then be a database or a connection. A line is written only if it is
+ * still the same object as at the start, or one where a line does no harm: a terminal, or a file opened to append.
  */
 static bool still_standard_error(const struct fp_stream *was, int fd) {
     struct stat st;

@@ -4,7 +4,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The kernel copies a signal set of eight bytes before it finds that it was not told what to do with it. */
+/* rt_sigprocmask() with an invalid `how` tells: the kernel copies the eight bytes first (EFAULT), then looks at `how`.
+ */
 static bool readable_at(uintptr_t address) {
     return syscall(SYS_rt_sigprocmask, -1L, address & ~(uintptr_t)7, NULL, 8L) == 0 || errno != EFAULT;
 }

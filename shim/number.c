@@ -28,7 +28,7 @@ bool fp_number_listed(const struct fp_guest *guest, unsigned protocol, uint16_t 
     return fp_settings_has_sentinel(settings, protocol, port) && !fp_number_given(guest, protocol, port);
 }
 
-/* Whether the session has a port for the number, which another process of it may have named. */
+/* True if the session has a port for the number, as a sentinel of this process or of another one of the session. */
 static bool session_has(const struct fp_guest *guest, unsigned protocol, uint16_t port) {
     const struct freeport *handle = &guest->handle;
     fp_meaning meaning;

@@ -16,16 +16,15 @@
 #include <time.h>
 #include <unistd.h>
 
-/* An identity that no object has: for a descriptor that was closed when it was first looked at. */
+/* An identity that no object has. It stands for a descriptor that was closed at the start. */
 enum { NOBODY_DEVICE = 0, NOBODY_INODE = 1 };
 
-/* How often a FIFO without a reader is looked at again, while the timeout lasts. */
+/* The pause between two tries to open a FIFO without a reader. */
 enum { READER_PAUSE_MS = 5 };
 
 /*
- * A place that reports go to. `slow` is set while its reader has let one call wait for as long as FREEPORT_TIMEOUT:
- * until it takes a line, no call waits for it. Written by any thread that reports there; a child has what it was at the
- * fork.
+ * A place that reports go to. `slow` is set when its reader has let one call wait for the whole FREEPORT_TIMEOUT, and
+ * until it takes a line again: no call waits for it meanwhile. Any thread may write it; a child inherits it.
  */
 struct place {
     const char *variable;
@@ -38,7 +37,7 @@ static int patience_ms(const struct fp_settings *settings, const struct place *p
     return atomic_load_explicit(&place->slow, memory_order_relaxed) ? 0 : settings->timeout_ms;
 }
 
-/* `error`: what came of a line; 0 where it was taken. */
+/* `error`: the result of writing a line, 0 if it was taken. */
 static void note_reader(struct place *place, int error) {
     atomic_store_explicit(&place->slow, error == EAGAIN || error == ENXIO, memory_order_relaxed);
 }
@@ -64,7 +63,7 @@ static void start_descriptor(struct fp_settings *settings) {
     fp_hand_down("FREEPORT_REPORT_ID", line.text);
 }
 
-/* A child in another working directory is to find the same file. */
+/* Makes a relative file absolute, so that a child in another working directory finds the same one. */
 static void start_file(struct fp_settings *settings) {
     char path[PATH_MAX];
     if (!settings->has_report || settings->report[0] == '/' || !getcwd(path, sizeof path))
@@ -137,8 +136,8 @@ static void lost(const struct fp_caller *caller, const char *variable, const cha
 }
 
 /*
- * Whoever named a file that nobody can write to would wait for a line in vain. Said once: in each process, or before it
- * was forked, since a server's workers have all the same trouble. `variable` may have a value to be shown behind it.
+ * Says that reports can't be written, else the user would wait for a line in vain. Said once in a process and the
+ * children that it forks, since all workers of a server have the same trouble. `value` is shown behind `variable`.
  */
 static void trouble(const struct fp_caller *caller, const char *variable, const char *value, const char *what,
                     int error) {
@@ -161,7 +160,7 @@ static void trouble(const struct fp_caller *caller, const char *variable, const 
     fp_log_end(caller, &line);
 }
 
-/* A reader that is gone or slow is nobody's mistake; a full disk is to be known. */
+/* A reader that has closed or is slow is no error. A full disk is, and is said. */
 static void cant_write(const struct fp_caller *caller, const char *variable, const char *value, int error) {
     if (error == EAGAIN || error == EPIPE || error == ECONNRESET)
         lost(caller, variable, "its reader is gone, or did not read in time");
@@ -169,7 +168,7 @@ static void cant_write(const struct fp_caller *caller, const char *variable, con
         trouble(caller, variable, value, "written", error);
 }
 
-/* `value`: of the place's variable, where it is to be shown. */
+/* `value`: the value of the place's variable, for a message; or NULL. */
 static void write_line(const struct fp_caller *caller, struct place *place, const char *value,
                        const struct fp_line *line, int fd, int timeout_ms) {
     int error = fp_line_write(line, fd, timeout_ms) ? 0 : errno;
@@ -182,7 +181,7 @@ static void to_descriptor(const struct fp_caller *caller, const struct fp_line *
     const struct fp_settings *settings = &caller->guest->settings;
     struct stat st;
     int fd = fp_caller_descriptor(caller, settings->report_fd);
-    /* Programs close descriptors and reuse their numbers: a stranger is never written to. */
+    /* Programs close descriptors and reuse their numbers: another object than the noted one is never written to. */
     if (fd < 0 || fstat(fd, &st) != 0 || (uint64_t)st.st_dev != settings->report_device ||
         (uint64_t)st.st_ino != settings->report_inode)
         lost(caller, "FREEPORT_REPORT_FD", "the descriptor is closed, or something else by now");
@@ -192,8 +191,8 @@ static void to_descriptor(const struct fp_caller *caller, const struct fp_line *
 }
 
 /*
- * Made where it is not there, and only there: with O_CREAT, a file of another user's that is there can't be opened in
- * /tmp (fs.protected_regular).
+ * O_CREAT is used only if the file does not exist: with it, another user's existing file in /tmp can't be opened
+ * (fs.protected_regular).
  */
 static int open_or_make(const char *path) {
     enum { FLAGS = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK };
@@ -201,7 +200,7 @@ static int open_or_make(const char *path) {
     return fd < 0 && errno == ENOENT ? fp_open(path, FLAGS | O_CREAT, 0666) : fd;
 }
 
-/* A FIFO is opened for writing when it has a reader; until then the open fails with ENXIO. */
+/* Opens the file. The open of a FIFO fails with ENXIO until it has a reader, and is tried again. */
 static int open_in_time(const char *path, int *timeout_ms) {
     for (;;) {
         int fd = open_or_make(path);

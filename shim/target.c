@@ -8,16 +8,16 @@
 #include <unistd.h>
 
 enum {
-    HEAD_BYTES = 1024,  /* most programs have their headers, loader and notes in it */
-    SCRIPT_BYTES = 256, /* as much of a script's first line as the kernel reads */
+    HEAD_BYTES = 1024,  /* enough for the headers, loader and notes of most programs */
+    SCRIPT_BYTES = 256, /* the kernel reads as much of a script's first line */
     NOTE_BYTES = 512,
     LOADER_BYTES = 64,
     MOST_SEGMENTS = 64,
     MOST_DYNAMIC = 64,
-    MOST_SCRIPTS = 5, /* interpreters of interpreters; the kernel's bound is the same */
+    MOST_SCRIPTS = 5, /* a script's interpreter may be a script; the kernel has the same bound */
 };
 
-/* The file's first bytes, and a descriptor for what lies behind them. */
+/* The file's first bytes, and a descriptor to read the others. */
 struct file {
     int fd;
     size_t length;
@@ -38,7 +38,7 @@ struct image {
     const struct file *file;
     unsigned char elf_class;
     uint16_t machine;
-    uint64_t table; /* where the program headers stand */
+    uint64_t table; /* offset of the program headers */
     unsigned count;
 };
 
@@ -161,7 +161,7 @@ static void look_at_image(const struct file *file, struct fp_target *target) {
 
 /* Scripts */
 
-/* The path behind "#!", as the kernel takes it: up to a blank. False where there is none that fits. */
+/* The path behind "#!", up to a blank, as the kernel reads it. False without one, or if it is too long. */
 static bool interpreter_of(const struct file *file, char path[static SCRIPT_BYTES]) {
     size_t from = 2, to;
     while (from < file->length && (file->head[from] == ' ' || file->head[from] == '\t'))
@@ -175,7 +175,7 @@ static bool interpreter_of(const struct file *file, char path[static SCRIPT_BYTE
     return true;
 }
 
-/* One file. True for a script: its interpreter is in `path` then, and has to be looked at. */
+/* Looks at one file. True for a script: `path` is its interpreter then, which has to be looked at next. */
 static bool look_once(struct fp_target *target, const char *file_path, char path[static SCRIPT_BYTES]) {
     struct file file = {.fd = open(file_path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)};
     bool script = false;
@@ -199,7 +199,7 @@ struct fp_target fp_target_look(const char *path) {
     return target;
 }
 
-/* What this shim is built for. */
+/* The machine that this shim is built for. */
 
 #if __SIZEOF_POINTER__ == 8
 enum { OWN_CLASS = ELFCLASS64 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a file is that is about to be executed: whether a shim can work in it. The kernel decides what it executes; this
- * follows it, with a few small reads and no memory but the stack. Used before exec, in vfork children too.
+ * Tells whether a shim can work in a file that is about to be executed. Reads the file as the kernel would, with a few
+ * small reads and no memory but the stack. Used before exec, also in vfork children.
  */
 #ifndef FREEPORT_SHIM_TARGET_H
 #define FREEPORT_SHIM_TARGET_H
@@ -10,13 +10,13 @@
 #include <stdint.h>
 
 enum fp_target_kind {
-    FP_TARGET_UNKNOWN, /* it can't be read, or is nothing that the kernel executes: the kernel answers */
-    FP_TARGET_DYNAMIC, /* a dynamic loader starts it, which preloads */
-    FP_TARGET_STATIC,  /* no loader, so nothing is preloaded */
+    FP_TARGET_UNKNOWN, /* it can't be read, or the kernel would not execute it */
+    FP_TARGET_DYNAMIC, /* a dynamic loader starts it, which loads LD_PRELOAD */
+    FP_TARGET_STATIC,  /* it has no loader, so nothing is preloaded */
     FP_TARGET_GO,      /* it makes its system calls itself */
 };
 
-/* A script is what its interpreter is. The rest is set for a program alone. */
+/* For a script, of its interpreter. The members behind `kind` are set for programs only. */
 struct fp_target {
     enum fp_target_kind kind;
     unsigned char elf_class; /* ELFCLASS32 or ELFCLASS64 */
@@ -28,8 +28,8 @@ struct fp_target {
 struct fp_target fp_target_look(const char *path);
 
 /*
- * True if a shim works in it, or nothing is known about it. `preload`: the LD_PRELOAD that it gets, or NULL; one with
- * $PLATFORM in it leads programs of the other word size to a shim of theirs.
+ * True if a shim works in it, or if nothing is known about it. `preload`: the LD_PRELOAD that it gets, or NULL. With
+ * $PLATFORM in it, the loader of a program of the other word size finds that size's shim.
  */
 bool fp_target_covered(const struct fp_target *target, const char *preload);
 

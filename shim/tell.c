@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The process that binds or is refused writes the line itself: no other process has to watch it. `freeport run` says by
- * FREEPORT_TELL that its standard error is a terminal. The program's own may be something else meanwhile (a pipe to
- * whoever started it); its controlling terminal is still the one, and a daemon has none.
+ * The process that binds, or that is refused, writes the line itself: no other process has to watch it. FREEPORT_TELL
+ * means that the standard error of `freeport run` is a terminal. The program's own may be something else (a pipe to its
+ * parent), so the line goes to its controlling terminal. A daemon has none.
  */
 #include "tell.h"
 
@@ -19,14 +19,14 @@
 
 enum { TELL_TIMEOUT_MS = 100, REMEMBERED = 8 };
 
-/* What this process, or the one that it was forked from, has told last. */
+/* The lines that this process, or the one that it was forked from, has written last. */
 static _Atomic uint64_t told[REMEMBERED];
 
 static uint64_t key_of(unsigned protocol, uint16_t sentinel, uint16_t port) {
     return ((uint64_t)(protocol + 1) << 32) | ((uint64_t)sentinel << 16) | port;
 }
 
-/* Whether it is new; it is remembered then. */
+/* True if the line is new; it is remembered then. */
 static bool remember(uint64_t key) {
     for (unsigned i = 0; i < REMEMBERED; i++) {
         uint64_t empty = 0;
@@ -70,7 +70,7 @@ static bool on_terminal(const struct fp_caller *caller) {
     return yes;
 }
 
-/* The wildcard and loopback are "localhost": it is what people, and their cookies, know. */
+/* Writes "localhost" for the wildcard and loopback: browsers keep their cookies by that name. */
 static void put_host(struct fp_line *line, const struct sockaddr *address) {
     if (address->sa_family == AF_INET6) {
         const struct in6_addr *six = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A line for the person at the terminal: where a server is to be reached, or why a client was refused. */
+/* A line for a person at a terminal: the address of a server, or why a client was refused. */
 #ifndef FREEPORT_SHIM_TELL_H
 #define FREEPORT_SHIM_TELL_H
 
@@ -10,8 +10,8 @@
 #include <sys/socket.h>
 
 /*
- * Before the bind of a sentinel: whether its success is news, which fp_tell_bound() is to tell. It is none where
- * another live process of the session has bound the sentinel already (a worker), or this one has told it.
+ * True if a bind of the sentinel, when it succeeds, is to be told by fp_tell_bound(). Asked before the bind. False if
+ * another live process of the session has bound the sentinel (this one is a worker), or if it was told before.
  */
 bool fp_tell_news(const struct fp_caller *caller, unsigned protocol, uint16_t sentinel);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which ports of its session's sentinels a process has used by their own number, told to it by --export, say: it is to
- * see that number again, while another process that used the sentinel sees the sentinel. Kept by number, since nothing
- * is kept by descriptor; what came last counts. Zeroed memory is a process that has used none. Any thread may write.
+ * The real ports behind sentinels that a process has used by their own number (told to it by --export, say). That
+ * process sees the real number in names; other processes see the sentinel. Kept by number, since nothing is kept for a
+ * descriptor; the last use counts. Zeroed memory: none was used. Any thread may write.
  */
 #ifndef FREEPORT_SHIM_USAGE_H
 #define FREEPORT_SHIM_USAGE_H
@@ -25,8 +25,8 @@ static inline void fp_usage_set(_Atomic uint64_t *words, uint16_t port, bool by_
 }
 
 /*
- * The real port was bound, or is about to be reached: by its own number, or by a sentinel. NULL: nobody keeps it for
- * that process.
+ * Notes that the real port was bound (or is about to be reached), by its own number or by its sentinel. With `usage`
+ * NULL, nothing is noted.
  */
 static inline void fp_usage_bound(struct fp_usage *usage, unsigned protocol, uint16_t port, bool by_number) {
     if (usage)
@@ -38,7 +38,7 @@ static inline void fp_usage_reached(struct fp_usage *usage, unsigned protocol, u
         fp_usage_set(usage->reached[protocol], port, by_number);
 }
 
-/* Whether the process bound, or reached, the port by its own number when it last did. */
+/* True if the process's last bind (or connect or send) of the port was by its own number. */
 static inline bool fp_usage_bound_by_number(const struct fp_usage *usage, unsigned protocol, uint16_t port) {
     return usage && fp_hint(usage->bound[protocol], port);
 }
