@@ -38,17 +38,18 @@ static bool write_name(const struct fp_notice *notice, const struct name *name, 
            fp_notice_write(notice, length_at, &name->length, sizeof name->length);
 }
 
-/* Where the name is what the kernel says, the kernel says it. */
+/* Where the name is what the kernel says, the kernel says it; and the program's memory is not looked at. */
 static int64_t serve(struct fp_notice *notice, get_name *get, rewrite_name *rewrite) {
-    if (!notice->caller.guest->renames)
-        return FP_GOES_ON;
-    socklen_t room = room_of(notice, notice->argument[2]);
-    int fd = room > 0 ? fp_notice_socket(notice, notice->argument[0]) : -1;
+    int fd = notice->caller.guest->renames ? fp_notice_socket(notice, notice->argument[0]) : -1;
     if (fd < 0)
         return FP_GOES_ON;
     struct name name = {.length = sizeof name.address};
-    bool ours = get(fd, (struct sockaddr *)&name.address, &name.length) == 0 &&
-                renamed(notice, fd, &name, room, rewrite) &&
+    struct sockaddr *address = (struct sockaddr *)&name.address;
+    socklen_t room = 0;
+    if (get(fd, address, &name.length) == 0 &&
+        fp_guest_may_rename(notice->caller.guest, address, name.length, name.length))
+        room = room_of(notice, notice->argument[2]);
+    bool ours = room > 0 && renamed(notice, fd, &name, room, rewrite) &&
                 write_name(notice, &name, room, notice->argument[1], notice->argument[2]);
     close(fd);
     return ours ? 0 : FP_GOES_ON;
