@@ -33,7 +33,9 @@ serve() {
     wait_for "$PATIENCE" grep -qx ready "$BATS_TEST_TMPDIR/$1.log" || fail "$1: not there"
 }
 
-@test "a client of each kind reaches a server of each kind, by TCP and by UDP" {
+@test "a client of each kind, static ones too, reaches a server of each kind, by TCP and by UDP" {
+    KINDS+=(musl_static 32_static) # under the filter
+    needs_kinds "${KINDS[@]}"
     range=$(own_range)
     export FREEPORT_TCP=$range FREEPORT_UDP=$range FREEPORT_SENTINELS=8080-8090
     port=8080
@@ -46,6 +48,24 @@ serve() {
             done
             port=$((port + 1))
         done
+    done
+}
+
+@test "32 bits by socketcall(2): names and destinations are the sentinel's, by the shim and under the filter" {
+    range=$(own_range)
+    export FREEPORT_TCP=$range FREEPORT_UDP=$range FREEPORT_SENTINELS=8080
+    for kind in 32 32_static; do
+        run -0 "$FREEPORT_CLI" run --session "$kind" "$PEERS/socketcall.$kind"
+        assert_output "bind 0 0
+listen 0 0
+getsockname 0 8080
+connect 0 0
+getpeername 0 8080
+bind 0 0
+sendto 1 0
+recvfrom 1 8080
+sendmsg 1 0
+recvmsg 1 8080"
     done
 }
 
