@@ -368,7 +368,8 @@ static int start_child(struct cli_child *child, struct freeport *fp, const struc
         return cli_child_start(child, command, NULL, NULL);
     fp_guest_adopt(&fp_guest, settings, fp);
     fp_guest.settings.tell = getenv("FREEPORT_TELL") != NULL;
-    struct fp_supervisor *supervisor = cli_need(fp_supervisor_new(&fp_guest));
+    static struct fp_supervisor *supervisor; /* as long as the process is there */
+    supervisor = cli_need(fp_supervisor_new(&fp_guest));
     hand_down(fp_supervisor_name(supervisor), plan->launcher);
     char **words = plan->filtered ? through_launcher(plan, command) : command;
     int code = cli_supervise(child, supervisor, words);

@@ -9,12 +9,16 @@ load cli
 setup() {
     freeport_setup
     STATIC=$FREEPORT_PROGRAMS/fpsock_static
+    CLI=("$FREEPORT_CLI")
+    if [[ -n ${FREEPORT_SANITIZER_RUNTIME:-} ]]; then # env becomes the command: the process is the same
+        CLI=(env LD_PRELOAD="$FREEPORT_SANITIZER_RUNTIME" ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}" "$FREEPORT_CLI")
+    fi
     FREEPORT_TCP=$(own_range)
     configure FREEPORT_TCP="$FREEPORT_TCP" FREEPORT_UDP="$FREEPORT_TCP" FREEPORT_SENTINELS=8080
 }
 
 # runs OPTION... -- COMMAND...: in a session of its own, reported to the file `report`.
-runs() { timeout --kill-after=5 "$PATIENCE" "$FREEPORT_CLI" run --report "$(report_of it)" "$@" 3>&-; }
+runs() { timeout --kill-after=5 "$PATIENCE" "${CLI[@]}" run --report "$(report_of it)" "$@" 3>&-; }
 
 @test "a static program: any port, a sentinel, and a listen without a bind" {
     run -0 runs -- "$STATIC" tcp4 bind 127.0.0.1 0 name tcp4 bind 127.0.0.1 8080 name udp4 bind 127.0.0.1 8080 name \
@@ -60,7 +64,7 @@ while True: s.sendto(*s.recvfrom(100))" >server & server=$!
 
 @test "two sessions at once have their own, and a dynamic client reaches the static server of its own" {
     for session in red blue; do
-        background "$session" "$FREEPORT_CLI" run --session "$session" --report "$(report_of "$session")" -- \
+        background "$session" "${CLI[@]}" run --session "$session" --report "$(report_of "$session")" -- \
             "$STATIC" tcp4 bind 127.0.0.1 8080 listen stay
         is_there "$session"
         run -0 runs --session "$session" -- python3 -c 'import socket
@@ -79,7 +83,7 @@ s = socket.create_connection(("127.0.0.1", 8080)); print(s.getpeername()[1])'
     run -127 runs -- "$BATS_TEST_TMPDIR/none"
     run -137 runs --via seccomp -- sh -c 'kill -KILL $$'
     # A signal to freeport reaches the command, and its end is freeport's.
-    background it "$FREEPORT_CLI" run -- sh -c 'trap "exit 17" USR1; echo ready; while :; do sleep 0.1; done'
+    background it "${CLI[@]}" run -- sh -c 'trap "exit 17" USR1; echo ready; while :; do sleep 0.1; done'
     wait_lines "$BATS_TEST_TMPDIR/it.log" 1
     kill -USR1 "$BACKGROUND_PID"
     wait "$BACKGROUND_PID" || assert_equal "$?" 17
@@ -125,7 +129,7 @@ PYTHON
 
 # interrupted PYTHON: what becomes of a program that blocks in a call under the filter, at a Ctrl-C.
 interrupted() {
-    timeout "$PATIENCE" /usr/bin/python3 "$BATS_TEST_DIRNAME/../programs/terminal.py" "$FREEPORT_CLI" run --quiet \
+    timeout "$PATIENCE" /usr/bin/python3 "$BATS_TEST_DIRNAME/../programs/terminal.py" "${CLI[@]}" run --quiet \
         --via seccomp --session "$(tree "$BASHPID$RANDOM")" -- /usr/bin/python3 -c "
 import signal, socket
 signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -153,7 +157,7 @@ process_state() {
 state_is() { [[ $(process_state "$1") == "$2" ]]; }
 
 @test "freeport stops with its command, and goes on with it" {
-    background it "$FREEPORT_CLI" run -- sh -c 'echo $$; while :; do sleep 0.1; done'
+    background it "${CLI[@]}" run -- sh -c 'echo $$; while :; do sleep 0.1; done'
     wait_lines "$BATS_TEST_TMPDIR/it.log" 1
     command=$(cat "$BATS_TEST_TMPDIR/it.log")
     kill -STOP "$command"
@@ -164,7 +168,7 @@ state_is() { [[ $(process_state "$1") == "$2" ]]; }
 }
 
 @test "a freeport that is killed takes its command along" {
-    background it "$FREEPORT_CLI" run -- sh -c 'echo $$; exec sleep 60'
+    background it "${CLI[@]}" run -- sh -c 'echo $$; exec sleep 60'
     wait_lines "$BATS_TEST_TMPDIR/it.log" 1
     command=$(cat "$BATS_TEST_TMPDIR/it.log")
     start=$(process_start "$command")
@@ -174,7 +178,7 @@ state_is() { [[ $(process_state "$1") == "$2" ]]; }
 
 @test "a supervisor that is killed: the command goes on and ends as itself, and what was served gets ENOSYS" {
     cd "$BATS_TEST_TMPDIR"
-    background it "$FREEPORT_CLI" run --via seccomp -- sh -c 'echo $PPID
+    background it "${CLI[@]}" run --via seccomp -- sh -c 'echo $PPID
         until [ -e go ]; do sleep 0.05; done; "$0" tcp4 bind 127.0.0.1 0; exit 23' "$STATIC"
     wait_lines it.log 1
     kill -KILL "$(cat it.log)"
@@ -188,7 +192,7 @@ filter, bind, listen and connect fail with ENOSYS from now on; start them anew"
 
 @test "where the supervisor may not look into programs: one line says what is missing, before the program starts" {
     way="start the container with --cap-add SYS_PTRACE, or freeport run --export gives it a port all the same"
-    refuses() { timeout "$PATIENCE" "$FREEPORT_PROGRAMS/fpfilter" "$1:EPERM" "$FREEPORT_CLI" run "${@:2}" 3>&-; }
+    refuses() { timeout "$PATIENCE" "$FREEPORT_PROGRAMS/fpfilter" "$1:EPERM" "${CLI[@]}" run "${@:2}" 3>&-; }
     for call in pidfd_getfd process_vm_readv; do
         run -0 refuses "$call" -- sh -c '"$0" tcp4 bind 127.0.0.1 0; "$0" tcp4 bind 127.0.0.1 0' "$STATIC"
         got "freeport: $STATIC: not covered: $call is refused: Operation not permitted; $way" ok ok
@@ -207,7 +211,7 @@ filter, bind, listen and connect fail with ENOSYS from now on; start them anew"
 }
 
 @test "programs that are killed at random leave nothing in the supervisor" {
-    run -0 timeout 85 "$FREEPORT_CLI" run --quiet --via seccomp --session storm -- \
+    run -0 timeout 85 "${CLI[@]}" run --quiet --via seccomp --session storm -- \
         python3 "$BATS_TEST_DIRNAME/../stress/filter_storm.py" "$STATIC" "${FREEPORT_SEED:-1}" 5
     assert_output --regexp '^seed [0-9]+: [0-9]+ programs; nothing is left over$'
 }
@@ -215,7 +219,7 @@ filter, bind, listen and connect fail with ENOSYS from now on; start them anew"
 # crowd OPTION...: a thousand static programs at once, with a range that has room for them.
 crowd() {
     range=$(own_range 3000)
-    run -0 timeout 85 "$FREEPORT_CLI" run --quiet --tcp "$range" --udp "$range" "$@" -- \
+    run -0 timeout 85 "${CLI[@]}" run --quiet --tcp "$range" --udp "$range" "$@" -- \
         python3 "$BATS_TEST_DIRNAME/../stress/filter_crowd.py" "$STATIC" 1000
     assert_output "1000 ports, few threads, 0 descriptors left over"
 }
