@@ -43,6 +43,7 @@ struct measure {
 
 const struct measure *measure_named(const char *name);
 
+/* clock.c: the monotonic clock. */
 uint64_t nanoseconds(void);
 
 /* fpbench WORD...: beside a measurement. Returns an exit code, or -1 where the word is none of these. */

@@ -27,12 +27,6 @@
 
 #include "own_network.h"
 
-uint64_t nanoseconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* What is timed, and what callgrind counts. A call through a pointer, or it would be inlined. */
 __attribute__((noinline)) int measured(struct bench *bench, step *volatile call, unsigned count);
 

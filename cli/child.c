@@ -18,6 +18,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+int cli_become(char **command) {
+    execvp(command[0], command);
+    int error = errno;
+    cli_error("%s: %s", command[0], strerror(error));
+    return error == ENOENT ? CLI_NOT_FOUND : CLI_NOT_EXECUTABLE;
+}
+
 void cli_child_become(char **command, const struct cli_dispositions *before, cli_child_prepare *prepare, void *context,
                       int failed) {
     sigaction(SIGCHLD, &before->child, NULL);

@@ -143,6 +143,26 @@ char *cli_valid_utf8(const char *text);
 /* Without memory there is nothing to be done but to say so and end. Returns what it is given. */
 void *cli_need(void *memory);
 
+/* value.c */
+
+/* The index of a protocol in the settings and the table. */
+static inline unsigned cli_protocol_index(enum freeport_protocol protocol) {
+    return protocol == FREEPORT_TCP ? FP_TCP : FP_UDP;
+}
+
+/* A whole decimal number from..to and nothing else. */
+bool cli_number(const char *text, long from, long to, long *number);
+
+/* "tcp" or "udp". */
+bool cli_protocol(const char *text, enum freeport_protocol *protocol);
+
+/* "SENTINEL", or with "/tcp" or "/udp" behind it; *protocol stays where neither is. */
+bool cli_sentinel(const char *text, uint16_t *sentinel, enum freeport_protocol *protocol);
+
+static inline const char *cli_protocol_name(enum freeport_protocol protocol) {
+    return protocol == FREEPORT_TCP ? "tcp" : "udp";
+}
+
 /* config.c */
 
 /*
@@ -168,24 +188,6 @@ char *cli_where(const struct cli_call *call, const char *variable);
  * NULL, tells. False after an error.
  */
 bool cli_settings(struct cli_call *call, struct fp_settings *settings, bool *default_range);
-
-/* The index of a protocol in the settings and the table. */
-static inline unsigned cli_protocol_index(enum freeport_protocol protocol) {
-    return protocol == FREEPORT_TCP ? FP_TCP : FP_UDP;
-}
-
-/* A whole decimal number from..to and nothing else. */
-bool cli_number(const char *text, long from, long to, long *number);
-
-/* "tcp" or "udp". */
-bool cli_protocol(const char *text, enum freeport_protocol *protocol);
-
-/* "SENTINEL", or with "/tcp" or "/udp" behind it; *protocol stays where neither is. */
-bool cli_sentinel(const char *text, uint16_t *sentinel, enum freeport_protocol *protocol);
-
-static inline const char *cli_protocol_name(enum freeport_protocol protocol) {
-    return protocol == FREEPORT_TCP ? "tcp" : "udp";
-}
 
 /* project.c: the project's file; NULL where there is none that may be followed. False after an error. */
 bool cli_find_project(struct fp_file **file, fp_file_complaint *complaint);
@@ -236,6 +238,19 @@ char *cli_command_of(pid_t pid);
 /* Its arguments, with blanks between them; the directory of its worktree, else its working one. To be freed. */
 char *cli_cmdline_of(pid_t pid);
 char *cli_directory_of(pid_t pid);
+
+/* Set by `freeport run` where a session is the worktree's: the worktree's root. */
+#define CLI_DIRECTORY "FREEPORT_DIRECTORY"
+
+struct cli_environment {
+    char *text; /* NAME=VALUE, each with its zero byte */
+    size_t length;
+};
+
+/* What a process was started with; false where it is gone, or another user's. To be freed. */
+bool cli_environment_read(pid_t pid, struct cli_environment *environment);
+const char *cli_environment_value(const struct cli_environment *environment, const char *variable);
+void cli_environment_free(struct cli_environment *environment);
 
 /* The user whose process it is; (uid_t)-1: unknown. */
 uid_t cli_user_of(pid_t pid);
@@ -335,11 +350,6 @@ void cli_close(struct freeport *fp);
 /* The line and the exit code for a port that could not be had. */
 int cli_no_port(const struct fp_settings *settings, enum freeport_protocol protocol, int error);
 
-/* run.c */
-
-/* Takes the command's place; returns the exit code of env(1) where that fails. */
-int cli_become(char **command);
-
 /* child.c */
 
 /*
@@ -368,6 +378,9 @@ void cli_child_look(struct cli_child *child);
 void cli_child_wait(struct cli_child *child, int timeout_ms);
 
 void cli_child_signal(const struct cli_child *child, int number);
+
+/* Replaces this process by the command. Returns only if that fails: the exit code that env(1) has for it. */
+int cli_become(char **command);
 
 /* Ends as it has ended: the exit code, or no return where a signal ended it. */
 int cli_child_end(const struct cli_child *child);
@@ -400,7 +413,7 @@ struct cli_audit *cli_audit_begin(struct freeport *fp, const struct fp_settings 
 /* Watches until the command has ended, and tells. Frees the audit. */
 void cli_audit_end(struct cli_audit *audit, struct cli_child *child);
 
-/* release.c */
+/* reservation.c */
 
 /*
  * freeport_release() for a process that need not be the caller; *holder, where not NULL, receives the owner.

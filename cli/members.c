@@ -5,7 +5,6 @@
  */
 #include "members.h"
 #include "assign.h"
-#include "cli.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -15,37 +14,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-bool cli_environment_read(pid_t pid, struct cli_environment *environment) {
-    char path[64];
-    *environment = (struct cli_environment){.text = NULL};
-    snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
-    FILE *stream = fopen(path, "re");
-    if (!stream)
-        return false;
-    size_t room = 0;
-    do {
-        room += 16384;
-        environment->text = cli_need(realloc(environment->text, room + 1));
-        environment->length += fread(environment->text + environment->length, 1, room - environment->length, stream);
-    } while (environment->length == room);
-    fclose(stream);
-    environment->text[environment->length] = 0;
-    return true;
-}
-
-const char *cli_environment_value(const struct cli_environment *environment, const char *variable) {
-    size_t length = strlen(variable);
-    for (size_t at = 0; at < environment->length; at += strlen(environment->text + at) + 1)
-        if (strncmp(environment->text + at, variable, length) == 0 && environment->text[at + length] == '=')
-            return environment->text + at + length + 1;
-    return NULL;
-}
-
-void cli_environment_free(struct cli_environment *environment) {
-    free(environment->text);
-    environment->text = NULL;
-}
 
 static bool same_network(pid_t pid) {
     char path[64];

@@ -3,25 +3,13 @@
 #ifndef FREEPORT_CLI_MEMBERS_H
 #define FREEPORT_CLI_MEMBERS_H
 
+#include "cli.h"
 #include "segment.h"
 #include "settings.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
-
-/* Set by `freeport run` where a session is the worktree's: the worktree's root. */
-#define CLI_DIRECTORY "FREEPORT_DIRECTORY"
-
-struct cli_environment {
-    char *text; /* NAME=VALUE, each with its zero byte */
-    size_t length;
-};
-
-/* What a process was started with; false where it is gone, or another user's. To be freed. */
-bool cli_environment_read(pid_t pid, struct cli_environment *environment);
-const char *cli_environment_value(const struct cli_environment *environment, const char *variable);
-void cli_environment_free(struct cli_environment *environment);
 
 /* The segment that sessions are looked for in. */
 struct cli_world {

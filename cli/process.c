@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli.h"
-#include "members.h"
 
 #include <elf.h>
 #include <fcntl.h>
@@ -98,6 +97,37 @@ char *cli_cmdline_of(pid_t pid) {
         if (text[i] == 0)
             text[i] = ' ';
     return length > 0 ? cli_text("%s", text) : cli_command_of(pid);
+}
+
+bool cli_environment_read(pid_t pid, struct cli_environment *environment) {
+    char path[64];
+    *environment = (struct cli_environment){.text = NULL};
+    snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
+    FILE *stream = fopen(path, "re");
+    if (!stream)
+        return false;
+    size_t room = 0;
+    do {
+        room += 16384;
+        environment->text = cli_need(realloc(environment->text, room + 1));
+        environment->length += fread(environment->text + environment->length, 1, room - environment->length, stream);
+    } while (environment->length == room);
+    fclose(stream);
+    environment->text[environment->length] = 0;
+    return true;
+}
+
+const char *cli_environment_value(const struct cli_environment *environment, const char *variable) {
+    size_t length = strlen(variable);
+    for (size_t at = 0; at < environment->length; at += strlen(environment->text + at) + 1)
+        if (strncmp(environment->text + at, variable, length) == 0 && environment->text[at + length] == '=')
+            return environment->text + at + length + 1;
+    return NULL;
+}
+
+void cli_environment_free(struct cli_environment *environment) {
+    free(environment->text);
+    environment->text = NULL;
 }
 
 char *cli_directory_of(pid_t pid) {

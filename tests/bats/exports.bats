@@ -84,3 +84,24 @@ callers() {
         assert_regex "$(readelf --program-headers --wide "$library" | grep GNU_STACK)" ' RW '
     done
 }
+
+# edges FOLDER TARGET: which file of the program needs which, "USER USED", a line each.
+edges() {
+    local source object
+    (cd "$BATS_TEST_DIRNAME/../../$1" && find . -name '*.c') | cut -c 3- | while read -r source; do
+        object=$FREEPORT_BUILD/$1/CMakeFiles/$2.dir/$source.o
+        [[ -e $object ]] || continue # of another program in that folder
+        nm --format=posix "$object" | awk -v file="$source" '{ print file, $1, $2 }'
+    done | awk '$3 ~ /[A-TV-Z]/ { owner[$2] = $1 } { row[NR] = $0 }
+        END { for (i = 1; i <= NR; i++) { split(row[i], word); used = owner[word[2]]
+            if (word[3] == "U" && used && used != word[1]) print word[1], used } }' | sort -u
+}
+
+@test "no circle among the files of the command, nor among those of the benchmark" {
+    for program in "cli freeport_cli" "bench fpbench"; do
+        # shellcheck disable=SC2086 # two words
+        edges $program >"$BATS_TEST_TMPDIR/edges"
+        assert [ "$(wc -l <"$BATS_TEST_TMPDIR/edges")" -ge 3 ]
+        run -0 --separate-stderr tsort "$BATS_TEST_TMPDIR/edges" # which fails where there is a circle
+    done
+}

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* freeport port and url: the real port behind a sentinel, as a number and as an address to open. */
+#include "lookup.h"
 #include "assign.h"
-#include "cli.h"
-#include "scheme.h"
 #include "session.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,29 +14,16 @@
 #define WAIT_OPTION                                                                                                    \
     { "wait", 0, "SECONDS", NULL, "wait so long at most until a server has bound it" }
 
-static const struct cli_option options[] = {SESSION_OPTION,     WAIT_OPTION,     CLI_CONFIG_OPTION,
-                                            CLI_SEGMENT_OPTION, CLI_HELP_OPTION, CLI_END_OF_OPTIONS};
+const struct cli_option cli_lookup_options[] = {SESSION_OPTION,     WAIT_OPTION,     CLI_CONFIG_OPTION,
+                                                CLI_SEGMENT_OPTION, CLI_HELP_OPTION, CLI_END_OF_OPTIONS};
 
-static const char *const inherited[] = {"FREEPORT_SEGMENT_OWNER", NULL};
+const char *const cli_lookup_inherited[] = {"FREEPORT_SEGMENT_OWNER", NULL};
 
-enum { PAUSE_MS = 50, LONGEST_WAIT = 86400, MOST_NAMES = 8 };
-
-/* What is asked for, and what the table has. */
-struct search {
-    enum freeport_protocol protocol;
-    uint16_t sentinel;
-    const char *given;                 /* the session that was named; NULL: none was */
-    char worktrees[CLI_SESSION_BYTES]; /* the one of the worktree; "" where there is none */
-    uint16_t port;                     /* 0: there is none */
-    char session[CLI_SESSION_BYTES];   /* whose port it is */
-    bool worktree;                     /* the worktree's session has it */
-    unsigned sessions;                 /* how many others have it, with a server that is alive */
-    char names[MOST_NAMES * CLI_SESSION_BYTES];
-};
+enum { PAUSE_MS = 50, LONGEST_WAIT = 86400 };
 
 /* A server of any session has the sentinel. */
 static int add_session(const struct freeport_assignment *assignment, void *context) {
-    struct search *search = context;
+    struct cli_lookup *search = context;
     if (assignment->protocol != search->protocol || assignment->requested != search->sentinel ||
         assignment->state == FREEPORT_EXPLICIT || !assignment->alive)
         return 0;
@@ -56,7 +40,7 @@ static int add_session(const struct freeport_assignment *assignment, void *conte
 }
 
 /* The session that is named has it; else the worktree's; else the only one that has. */
-static void look(struct freeport *fp, struct search *search) {
+static void look(struct freeport *fp, struct cli_lookup *search) {
     search->port = 0;
     search->sessions = 0;
     search->worktree = false;
@@ -77,7 +61,7 @@ static void look(struct freeport *fp, struct search *search) {
 }
 
 /* Whether a server is there: a TCP client would be accepted, a datagram received. */
-static bool served(const struct search *search) {
+static bool served(const struct cli_lookup *search) {
     struct cli_sockets *sockets = cli_sockets_read();
     size_t count;
     bool found = false;
@@ -94,7 +78,7 @@ static int64_t now_ms(void) {
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static int complain(const struct search *search, const char *verb) {
+static int complain(const struct cli_lookup *search, const char *verb) {
     const char *protocol = cli_protocol_name(search->protocol);
     if (search->sessions > 1) {
         cli_error("%s: %u/%s: %u sessions have it: %s; name one in --session", verb, search->sentinel, protocol,
@@ -111,7 +95,7 @@ static int complain(const struct search *search, const char *verb) {
 }
 
 /* Until there is a port, or, with --wait, until somebody serves there. */
-static int find(const struct fp_settings *settings, struct search *search, const char *verb, long wait) {
+static int find(const struct fp_settings *settings, struct cli_lookup *search, const char *verb, long wait) {
     int64_t until = now_ms() + wait * 1000;
     for (;;) {
         struct freeport *fp;
@@ -135,7 +119,7 @@ static int find(const struct fp_settings *settings, struct search *search, const
 }
 
 /* The session that option, environment or file name; and the worktree's. */
-static int name_sessions(struct cli_call *call, const struct fp_settings *settings, struct search *search) {
+static int name_sessions(struct cli_call *call, const struct fp_settings *settings, struct cli_lookup *search) {
     enum cli_origin origin;
     struct cli_session session;
     struct freeport *fp;
@@ -158,7 +142,7 @@ static int name_sessions(struct cli_call *call, const struct fp_settings *settin
     return code;
 }
 
-static int prepare(struct cli_call *call, struct search *search) {
+int cli_look_up(struct cli_call *call, struct cli_lookup *search) {
     const char *verb = call->verb->name, *wait = cli_value(call, "wait");
     struct fp_settings settings;
     long seconds = -1;
@@ -176,45 +160,3 @@ static int prepare(struct cli_call *call, struct search *search) {
     int code = name_sessions(call, &settings, search);
     return code == CLI_OK ? find(&settings, search, verb, seconds) : code;
 }
-
-static int port(struct cli_call *call) {
-    struct search search = {.port = 0};
-    int code = prepare(call, &search);
-    if (code == CLI_OK)
-        printf("%u\n", search.port);
-    return code;
-}
-
-static int url(struct cli_call *call) {
-    struct search search = {.port = 0};
-    int code = prepare(call, &search);
-    if (code == CLI_OK)
-        printf("%slocalhost:%u\n", search.protocol == FREEPORT_TCP ? fp_scheme(search.sentinel) : "", search.port);
-    return code;
-}
-
-#define NOTES                                                                                                          \
-    "Without a session it is the one that this process is in, else the worktree's,\n"                                  \
-    "else the only one that has the sentinel.\n"                                                                       \
-    "Exit: 0 printed, 1 there is none, 2 usage, or several sessions have it, 4 --wait\n"                               \
-    "timed out, 5 segment can't be used.\n"
-
-const struct cli_verb cli_port = {
-    .name = "port",
-    .synopsis = "[options] SENTINEL[/tcp|/udp]",
-    .summary = "Prints the real port behind a session's sentinel.",
-    .options = options,
-    .inherited = inherited,
-    .notes = NOTES,
-    .run = port,
-};
-
-const struct cli_verb cli_url = {
-    .name = "url",
-    .synopsis = "[options] SENTINEL[/tcp|/udp]",
-    .summary = "Prints the address at which a session's sentinel is to be reached.",
-    .options = options,
-    .inherited = inherited,
-    .notes = NOTES,
-    .run = url,
-};

@@ -300,13 +300,6 @@ static void set_preload(const char *shim) {
     free(preload);
 }
 
-int cli_become(char **command) {
-    execvp(command[0], command);
-    int error = errno;
-    cli_error("%s: %s", command[0], strerror(error));
-    return error == ENOENT ? CLI_NOT_FOUND : CLI_NOT_EXECUTABLE;
-}
-
 /* How the command is to be started. */
 struct plan {
     bool supervised; /* below a supervisor, for what it starts; and for itself: */

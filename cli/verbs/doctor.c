@@ -3,10 +3,8 @@
 #include "assign.h"
 #include "cli.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,29 +109,6 @@ static void check_config(struct checkup *checkup, const struct cli_call *call) {
 }
 
 /* The shim: a program under it binds port 0, and gets one of the range. */
-
-/* In the child. Exit code 0 where the port is in the range; else 1, and 2 where not even the shim is there. */
-static int probe(struct cli_call *call) {
-    struct fp_settings settings;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof address;
-    bool sure;
-    if (!cli_has_shim(getpid(), &sure))
-        return 2;
-    shm_unlink(getenv("FREEPORT_SEGMENT")); /* the shim has it mapped */
-    if (!cli_settings(call, &settings, NULL))
-        return CLI_FAILED;
-    unsigned index = settings.managed[FP_TCP] ? FP_TCP : FP_UDP;
-    int fd = socket(AF_INET, (index == FP_TCP ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
-    if (bind(fd, (struct sockaddr *)&address, length) != 0) {
-        printf("%s", strerror(errno));
-        return CLI_FAILED;
-    }
-    if (getsockname(fd, (struct sockaddr *)&address, &length) != 0)
-        return CLI_FAILED;
-    printf("%s %u", protocol_names[index], ntohs(address.sin_port));
-    return fp_portset_has(&settings.ranges[index].ports, ntohs(address.sin_port)) ? CLI_OK : CLI_FAILED;
-}
 
 /* What the probe runs with: nothing of it is anybody else's. */
 struct trial {
@@ -449,16 +424,4 @@ const struct cli_verb cli_doctor = {
              "Exit: 0 nothing to mend, 1 something, 2 usage, 5 segment can't be used.\n",
     .command = true,
     .run = doctor,
-};
-
-static const struct cli_option no_options[] = {CLI_HELP_OPTION, CLI_END_OF_OPTIONS};
-static const char *const probes[] = {"FREEPORT_TCP", "FREEPORT_UDP", NULL};
-
-const struct cli_verb cli_probe = {
-    .name = CLI_PROBE,
-    .synopsis = "",
-    .summary = NULL,
-    .options = no_options,
-    .inherited = probes,
-    .run = probe,
 };

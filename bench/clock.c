@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+#include "bench.h"
+
+#include <time.h>
+
+uint64_t nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
