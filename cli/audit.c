@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * freeport run --audit: looks again and again at who listens, and notes what a process of the command's opened without
- * the table's knowing. Nothing is put between the processes and the kernel: what is audited runs as it would without.
- * The price is that a listener which comes and goes between two looks is missed, which the last line says.
+ * freeport run --audit: looks at the host's listeners again and again, and notes those that a process of the command
+ * has opened without an entry in the table. Nothing stands between the processes and the kernel, so they run as without
+ * the audit. A listener that comes and goes between two looks is missed, and the last line says so.
  *
- * Processes that lose their parent come to this one (a subreaper), so that all of them can be told by descent.
+ * This process is a subreaper: orphans become its children, so that every process of the command descends from it.
  */
 #include "assign.h"
 #include "cli.h"
@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PAUSE_MS = 50, PAUSE_SHARE = 4 }; /* a look takes a fifth of a processor at most */
+enum { PAUSE_MS = 50, PAUSE_SHARE = 4 }; /* a pause of 4 times the last look: a fifth of a processor at most */
 
 struct finding {
     enum freeport_protocol protocol;
@@ -30,11 +30,11 @@ struct finding {
 struct cli_audit {
     struct freeport *fp;
     const struct fp_settings *settings;
-    uint16_t local_from, local_to; /* where the kernel puts UDP sockets that were never bound */
+    uint16_t local_from, local_to; /* the kernel's range for sockets that were never bound */
     ino_t *seen;
     size_t seen_count;
     size_t listeners;
-    int64_t longest; /* what is there for more milliseconds has been seen */
+    int64_t longest; /* in milliseconds: a listener that lived longer was seen */
     struct finding *findings;
     size_t finding_count;
 };
@@ -62,7 +62,7 @@ static void remember(struct cli_audit *audit, ino_t inode) {
     audit->seen[audit->seen_count++] = inode;
 }
 
-/* In the table, and its holder shares the table, or has it from somebody who does. */
+/* True if the port is in the table, and its holder has the segment mapped or descends from the entry's owner. */
 static bool managed(const struct cli_audit *audit, const struct cli_socket *socket, pid_t holder) {
     struct freeport *fp = audit->fp;
     unsigned index = cli_protocol_index(socket->protocol);
@@ -122,13 +122,13 @@ static void note(struct cli_audit *audit, const struct cli_socket *socket, pid_t
     audit->findings[audit->finding_count++] = finding;
 }
 
-/* A UDP socket that only sends gets a port of the kernel's own; nobody has bound it. */
+/* False for a UDP socket that only sends: its port is of the kernel's range, and no program has bound it. */
 static bool listener(const struct cli_audit *audit, const struct cli_socket *socket) {
     return socket->listens &&
            (socket->protocol == FREEPORT_TCP || socket->port < audit->local_from || socket->port > audit->local_to);
 }
 
-/* `first`: what is there before the command is not its own. */
+/* `first`: the look before the command starts, whose listeners are not the command's. */
 static void look(struct cli_audit *audit, bool first) {
     struct cli_sockets *sockets = cli_sockets_read();
     size_t count;
@@ -168,7 +168,7 @@ static void watch(struct cli_audit *audit, struct cli_child *child) {
         cli_child_wait(child, (int)pause);
         int64_t begin = spent_ms(), now = now_ms();
         look(audit, false);
-        /* Up to the look's end: who listens is read at its beginning, whose that is after that. */
+        /* Measured to the end of the look: listeners are read at its beginning, and their processes after that. */
         if (now_ms() - last > audit->longest)
             audit->longest = now_ms() - last;
         last = now;

@@ -33,7 +33,7 @@ void cli_child_become(char **command, const struct cli_dispositions *before, cli
     _exit(write(failed, &code, 1) == 1 ? code : CLI_CANNOT_START);
 }
 
-/* Nobody is to outlive a freeport that is killed: without it, a command that was killed would be gone. */
+/* Kills this process when its parent, freeport, is killed: killing freeport has to kill the command. */
 static void die_with(pid_t parent) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
@@ -52,7 +52,7 @@ bool cli_child_begin(struct cli_child *child, struct cli_dispositions *before) {
     sigset_t all;
     sigfillset(&all);
     *child = (struct cli_child){.signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK), .process = -1, .link = -1};
-    sigaction(SIGCHLD, &plain, &before->child); /* who ignores it has no children to wait for */
+    sigaction(SIGCHLD, &plain, &before->child); /* with SIGCHLD ignored, waitpid(2) would report no child */
     sigprocmask(SIG_SETMASK, &all, &before->mask);
     return child->signals >= 0;
 }
@@ -76,13 +76,13 @@ int cli_child_start(struct cli_child *child, char **command, cli_child_prepare *
     return code;
 }
 
-/* Stops as the command did. The shell that waits is to see it; when it lets this process go on, so does the command. */
+/* Stops this process as the command has stopped, for the shell that waits. When it is continued, so is the command. */
 static void stop_with(struct cli_child *child) {
     raise(SIGSTOP);
     cli_child_signal(child, SIGCONT);
 }
 
-/* Orphans that have come to this process (a subreaper) are waited for too. */
+/* Waits for all children that have ended: orphans become children of this process (a subreaper). */
 static void reap(struct cli_child *child) {
     pid_t pid;
     int status;
@@ -101,7 +101,7 @@ void cli_child_signal(const struct cli_child *child, int number) {
         kill(child->pid, number);
 }
 
-/* On the command's standard error: this process has let go of its own. */
+/* Written to the command's standard error, since this process has closed its own. */
 static void say_orphaned(const struct cli_child *child) {
     static const char line[] =
         "freeport: the supervisor of this run was killed: in programs that are under its filter, bind, "
@@ -109,7 +109,7 @@ static void say_orphaned(const struct cli_child *child) {
     const char *log = getenv("FREEPORT_LOG");
     int fd = (int)syscall(SYS_pidfd_getfd, child->process, STDERR_FILENO, 0);
     if (fd >= 0 && !(log && strcmp(log, "quiet") == 0) && write(fd, line, sizeof line - 1) < 0)
-        errno = 0; /* there is nowhere else to say it */
+        errno = 0; /* there is no other place to write it */
     if (fd >= 0)
         close(fd);
 }
@@ -138,7 +138,7 @@ void cli_child_look(struct cli_child *child) {
         if (info.ssi_signo == SIGCHLD && child->link < 0)
             reap(child);
         else if (info.ssi_signo != SIGCHLD && info.ssi_signo != SIGCONT &&
-                 info.ssi_code <= 0) /* what the terminal sends, it sends the command too */
+                 info.ssi_code <= 0) /* the terminal sends its signals to the command too */
             cli_child_signal(child, (int)info.ssi_signo);
     }
     if (!child->ended && child->link >= 0)
@@ -156,7 +156,7 @@ int cli_child_end(const struct cli_child *child) {
         return WEXITSTATUS(child->status);
     int number = WTERMSIG(child->status);
     sigset_t set;
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* it has dumped its own */
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* the command has dumped its core */
     signal(number, SIG_DFL);
     sigemptyset(&set);
     sigaddset(&set, number);

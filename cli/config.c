@@ -17,10 +17,10 @@ static void complain_of_file(const char *path, unsigned line, const char *what, 
         cli_error("%s: expected %s", where, expected);
 }
 
-/* The one that is looked at unasked; false where there is no place for one. */
+/* The user's file, which is read if no other is named. False if there is no home directory. */
 static bool usual_path(char path[static PATH_MAX]) {
     const char *directory = secure_getenv("XDG_CONFIG_HOME"), *home = secure_getenv("HOME");
-    if (directory && directory[0] == '/') /* a relative one is to be ignored, says its specification */
+    if (directory && directory[0] == '/') /* the XDG specification says to ignore a relative path */
         return snprintf(path, PATH_MAX, "%s/freeport.ini", directory) < PATH_MAX;
     return home && *home && snprintf(path, PATH_MAX, "%s/.config/freeport.ini", home) < PATH_MAX;
 }
@@ -30,7 +30,7 @@ static const char *option_for(const struct cli_call *call, const char *variable)
     return option ? call->values[option - call->verb->options] : NULL;
 }
 
-/* The name whose section counts; *asked: whether the call or the environment says it. */
+/* The name, whose section counts; *asked: true if the call or the environment gives it. */
 static const char *section_of(const struct cli_call *call, bool *asked) {
     const char *name = call->name ? call->name : option_for(call, "FREEPORT_NAME");
     if (!name)
@@ -62,14 +62,14 @@ static bool need_section(const struct cli_call *call, bool asked) {
         return true;
     for (size_t i = 0; i < file->count; i++) {
         size_t length = strlen(names);
-        if (!*file->entries[i].variable) /* where a section begins */
+        if (!*file->entries[i].variable) /* the beginning of a section */
             snprintf(names + length, sizeof names - length, "%s[%s]", length ? ", " : "", file->entries[i].section);
     }
     cli_error("%s: expected a section [%s]; it has %s", file->path, call->section, *names ? names : "none");
     return false;
 }
 
-/* Where nobody has said a name, a file may. */
+/* Takes the name from a file, if neither the call nor the environment gives it. */
 static void name_section(struct cli_call *call, bool asked) {
     const struct fp_file *file;
     const struct fp_file_entry *entry = asked ? NULL : cli_file_entry(call, "FREEPORT_NAME", &file);
@@ -78,8 +78,8 @@ static void name_section(struct cli_call *call, bool asked) {
 }
 
 /*
- * A file that is named has to be there; and where it is named for this call, or a name is, so has the section. In other
- * files it need not be: names are made up as one goes along.
+ * A file that was named has to exist. The section has to be in it if the file or the name was given for this call.
+ * Otherwise it may be missing, since any name may be used without a section.
  */
 bool cli_load_file(struct cli_call *call) {
     char usual[PATH_MAX];
@@ -126,7 +126,7 @@ static bool known(const struct cli_verb *verb, const char *variable) {
     return false;
 }
 
-/* A variable that the verb does not use can't be wrong there either. */
+/* A variable that the verb does not use is not read, so it can't be wrong. */
 const char *cli_given(const struct cli_call *call, const char *variable, enum cli_origin *origin) {
     *origin = CLI_NOWHERE;
     if (!known(call->verb, variable))
@@ -134,7 +134,7 @@ const char *cli_given(const struct cli_call *call, const char *variable, enum cl
     const struct fp_file *file;
     const struct fp_file_entry *entry = cli_file_entry(call, variable, &file);
     const char *option = option_for(call, variable);
-    /* Which section it is, the environment may say; no more than that, where the file alone counts. */
+    /* With file_alone, the environment may only choose the section. */
     bool looked_for = !call->verb->file_alone || strcmp(variable, "FREEPORT_NAME") == 0;
     const char *inherited = looked_for ? secure_getenv(variable) : NULL;
     *origin = option ? CLI_OPTION : inherited ? CLI_ENVIRONMENT : entry ? CLI_FILE : CLI_NOWHERE;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Whether this host lets a supervisor do what it does, tried on a process of this one's own. */
+/* Tells whether this host allows a supervisor's system calls. They are tried on a child of this process. */
 #include "cli.h"
 #include "compat.h"
 
@@ -20,7 +20,7 @@ static bool has_notification(void) {
     return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
 }
 
-/* Asked for what can't be had: a kernel that refuses nothing says EBADF, and EFAULT. */
+/* Makes calls that must fail: a kernel that allows them answers EBADF and EFAULT. */
 static char *try_on(pid_t pid) {
     char byte;
     struct iovec local = {.iov_base = &byte, .iov_len = 1}, remote = {.iov_base = NULL, .iov_len = 1};

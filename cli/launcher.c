@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a launcher of the JavaScript world starts: npx by its name, npm run by the script of that name in package.json.
- * Its first word that is a program is looked for as they do, in node_modules/.bin of the directory and those above it,
- * then along PATH. What is not understood is left alone: this only serves a message.
+ * Finds the program that a JavaScript launcher starts: npx by its name, npm run by the script of that name in
+ * package.json. The program is searched for as they do it: in node_modules/.bin of the directory and those above it,
+ * then along PATH. Anything that is not understood is ignored, since only a message depends on it.
  */
 #include "cli.h"
 
@@ -25,7 +25,7 @@ static bool is_one_of(const char *word, const char *const *words) {
     return false;
 }
 
-/* Whether DIRECTORY/NAME is there, for the working directory or the nearest one above it; its path. */
+/* Finds a file in the working directory, or in the nearest directory above that has it. */
 static bool find_above(const char *name, int mode, char path[static CLI_PATH_BYTES]) {
     char directory[CLI_PATH_BYTES];
     if (!getcwd(directory, sizeof directory))
@@ -46,7 +46,7 @@ static const char *skip_blanks(const char *at) {
     return at + strspn(at, " \t\r\n");
 }
 
-/* A string at *at, without its escapes; *at is moved behind it. False where there is none. */
+/* Reads a string at *at, and decodes its escapes; *at is moved behind it. False if there is none. */
 static bool read_string(const char **at, char *text, size_t size) {
     const char *from = *at;
     size_t length = 0;
@@ -63,7 +63,7 @@ static bool read_string(const char **at, char *text, size_t size) {
     return *from == '"';
 }
 
-/* Behind any other value: up to the comma or brace that ends it. */
+/* The place behind any other value: the comma or brace that ends it. */
 static const char *skip_value(const char *at) {
     char ignored[2];
     for (int depth = 0; *at; at++) {
@@ -82,7 +82,7 @@ static const char *skip_value(const char *at) {
     return at;
 }
 
-/* The value of a key in the object at `at`; NULL where there is none. */
+/* The value of a key in the object at `at`; NULL without one. */
 static const char *member(const char *at, const char *key) {
     char name[256];
     at = skip_blanks(at);
@@ -119,14 +119,14 @@ static bool find_script(const char *name, char script[static SCRIPT_BYTES]) {
 
 /* Launchers. */
 
-/* The operand behind the launcher's options; NULL where there is none. */
+/* The first operand behind the launcher's options; NULL without one. */
 static char **operand(char **words) {
     while (*words && (*words)[0] == '-')
         words += strcmp(*words, "-p") == 0 && words[1] ? 2 : 1;
     return *words ? words : NULL;
 }
 
-/* The script that npm's words run; NULL where they run none. */
+/* The name of the script that the npm command runs; NULL if it runs none. */
 static const char *script_of(char **words) {
     static const char *const run[] = {"run", "run-script", NULL};
     static const char *const own[] = {"start", "test", "stop", "restart", NULL};
@@ -137,7 +137,7 @@ static const char *script_of(char **words) {
     return verb && is_one_of(*verb, own) ? *verb : NULL;
 }
 
-/* The program that a script's text begins with, behind assignments and words that only lead to it. */
+/* The program that a script's text starts, behind assignments and words such as "exec" and "cross-env". */
 static bool program_of(char *script, char word[static SCRIPT_BYTES]) {
     static const char *const leading[] = {"exec", "env", "cross-env", "npx", "time", "nohup", NULL};
     for (char *at = strtok(script, " \t\n;&|"); at; at = strtok(NULL, " \t\n;&|"))
@@ -148,7 +148,7 @@ static bool program_of(char *script, char word[static SCRIPT_BYTES]) {
     return false;
 }
 
-/* One step: what the words start, in `word`. */
+/* One step: stores the program that the command starts in `word`. */
 static bool started(char **words, char word[static SCRIPT_BYTES]) {
     static const char *const runners[] = {"npx", "bunx", "pnpx", NULL};
     static const char *const managers[] = {"npm", "pnpm", "yarn", "bun", NULL};

@@ -21,7 +21,7 @@ const char *const cli_lookup_inherited[] = {"FREEPORT_SEGMENT_OWNER", NULL};
 
 enum { PAUSE_MS = 50, LONGEST_WAIT = 86400 };
 
-/* A server of any session has the sentinel. */
+/* Notes a session that has a live server for the sentinel. */
 static int add_session(const struct freeport_assignment *assignment, void *context) {
     struct cli_lookup *search = context;
     if (assignment->protocol != search->protocol || assignment->requested != search->sentinel ||
@@ -39,7 +39,7 @@ static int add_session(const struct freeport_assignment *assignment, void *conte
     return 0;
 }
 
-/* The session that is named has it; else the worktree's; else the only one that has. */
+/* Looks in the named session; without one in the worktree's, else in the only session that has the sentinel. */
 static void look(struct freeport *fp, struct cli_lookup *search) {
     search->port = 0;
     search->sessions = 0;
@@ -60,7 +60,7 @@ static void look(struct freeport *fp, struct cli_lookup *search) {
         search->port = 0;
 }
 
-/* Whether a server is there: a TCP client would be accepted, a datagram received. */
+/* True if a server holds the port: a TCP listener, or an unconnected UDP socket. */
 static bool served(const struct cli_lookup *search) {
     struct cli_sockets *sockets = cli_sockets_read();
     size_t count;
@@ -94,7 +94,7 @@ static int complain(const struct cli_lookup *search, const char *verb) {
     return CLI_FAILED;
 }
 
-/* Until there is a port, or, with --wait, until somebody serves there. */
+/* Looks for the port; with --wait, until a server has bound it or the time is over. */
 static int find(const struct fp_settings *settings, struct cli_lookup *search, const char *verb, long wait) {
     int64_t until = now_ms() + wait * 1000;
     for (;;) {
@@ -118,7 +118,7 @@ static int find(const struct fp_settings *settings, struct cli_lookup *search, c
     }
 }
 
-/* The session that option, environment or file name; and the worktree's. */
+/* Finds the session that option, environment or file name; without one, the worktree's. */
 static int name_sessions(struct cli_call *call, const struct fp_settings *settings, struct cli_lookup *search) {
     enum cli_origin origin;
     struct cli_session session;

@@ -11,12 +11,12 @@ enum { CLI_MOST_NAMES = 8 };
 struct cli_lookup {
     enum freeport_protocol protocol;
     uint16_t sentinel;
-    const char *given;                 /* the session that was named; NULL: none was */
-    char worktrees[CLI_SESSION_BYTES]; /* the one of the worktree; "" where there is none */
+    const char *given;                 /* the session that was named; NULL: none */
+    char worktrees[CLI_SESSION_BYTES]; /* the worktree's session; "": none */
     uint16_t port;                     /* 0: there is none */
-    char session[CLI_SESSION_BYTES];   /* whose port it is */
+    char session[CLI_SESSION_BYTES];   /* the session that the port belongs to */
     bool worktree;                     /* the worktree's session has it */
-    unsigned sessions;                 /* how many others have it, with a server that is alive */
+    unsigned sessions;                 /* how many sessions have it with a live server */
     char names[CLI_MOST_NAMES * CLI_SESSION_BYTES];
 };
 

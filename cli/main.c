@@ -85,20 +85,20 @@ static int dispatch(int argc, char **argv) {
 }
 
 /*
- * A standard descriptor that is closed would be the next file's that is opened, and what is printed would go there. So
- * it is one that can't be used, for this process alone: the command gets it closed, as it was.
+ * If a standard descriptor is closed, the next file that is opened gets its number, and output would go there. So each
+ * is filled with a descriptor that can't be used. It closes on exec: the command gets the descriptor closed, as it was.
  */
 static void fill_standard_descriptors(void) {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", (fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) | O_CLOEXEC) < 0)
-            return; /* no /dev/null: as it was */
+            return; /* without /dev/null it stays closed */
 }
 
 int main(int argc, char **argv) {
     fill_standard_descriptors();
-    setlocale(LC_CTYPE, ""); /* how wide a character is, for the table */
+    setlocale(LC_CTYPE, ""); /* for the width of characters in the table */
     int code = dispatch(argc, argv);
-    /* What was printed is what the caller waits for: a port that never reached them is a failure. */
+    /* The output is the result: if it could not be written, the verb has failed. */
     if (fflush(stdout) != 0 || ferror(stdout)) {
         cli_error("standard output: %s", strerror(errno));
         return CLI_FAILED;

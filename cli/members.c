@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which processes are in a session. The environment that a process was started with says so: what `freeport run` and
- * the shim have put there is handed down to servers, shells and launchers alike, whether they bind anything or not.
+ * Finds the processes of a session, by the environment that each was started with. `freeport run` and the shim put the
+ * session there, and servers, shells and launchers inherit it, whether they bind a port or not.
  */
 #include "members.h"
 #include "assign.h"
@@ -22,7 +22,7 @@ static bool same_network(pid_t pid) {
     return stat("/proc/self/ns/net", &own) == 0 && stat(path, &other) == 0 && own.st_ino == other.st_ino;
 }
 
-/* The first process of a session may not have the segment's name in its environment: it has it mapped, or the default.
+/* The first process of a session may lack FREEPORT_SEGMENT. It has the segment mapped then, or it is the default one.
  */
 static bool same_segment(pid_t pid, const struct cli_environment *environment, const struct cli_world *world) {
     const char *segment = cli_environment_value(environment, "FREEPORT_SEGMENT");

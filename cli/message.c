@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-/* How many bytes at p make one well-formed character; 0: none. The ranges are those of the Unicode standard, 3-7. */
+/* The length of the well-formed UTF-8 character at p; 0: there is none. Ranges: Unicode standard, table 3-7. */
 static size_t utf8_length(const unsigned char *p) {
     unsigned char low = 0x80, high = 0xbf;
     size_t length;
@@ -23,7 +23,7 @@ static size_t utf8_length(const unsigned char *p) {
     else
         return 0;
     if (p[0] == 0xe0)
-        low = 0xa0; /* shorter ways to write it exist */
+        low = 0xa0; /* below: overlong forms */
     else if (p[0] == 0xed)
         high = 0x9f; /* surrogates */
     else if (p[0] == 0xf0)
@@ -37,8 +37,8 @@ static size_t utf8_length(const unsigned char *p) {
 }
 
 /*
- * The same for what a terminal shows; 0 for what it obeys, and for what is no character. A control character is one of
- * ASCII's, or one of those that Unicode has from U+0080 on: a terminal takes U+009B for an escape sequence's beginning.
+ * The length of a character that a terminal shows; 0 for a control character and for malformed text. Control characters
+ * are those of ASCII, and those from U+0080 on: U+009B begins an escape sequence.
  */
 static size_t shown_length(const unsigned char *p) {
     size_t length = utf8_length(p);
@@ -46,8 +46,7 @@ static size_t shown_length(const unsigned char *p) {
     return control ? 0 : length;
 }
 
-/* Appends the text at `at`, with \xNN for each byte that is not shown. The end of what was appended: up to 4 times it.
- */
+/* Appends the text at `at`, with \xNN for each byte that is not shown: up to 4 bytes for one. Returns the end. */
 static char *append_shown(char *at, const char *text) {
     for (const unsigned char *p = (const unsigned char *)text; *p;) {
         size_t length = shown_length(p);
@@ -67,7 +66,7 @@ void cli_error(const char *format, ...) {
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
 
-    /* Built first and written at once: another process's line must not end up in the middle of it. */
+    /* Written by one call, so that no line of another process gets into the middle of it. */
     char line[16 + 4 * sizeof text] = "freeport: ", *end = append_shown(line + strlen(line), text);
     *end++ = '\n';
     fwrite(line, 1, (size_t)(end - line), stderr);
@@ -143,7 +142,7 @@ static char *quoted(const char *word) {
     return quoted;
 }
 
-/* As $'...', which all shells but dash know. */
+/* The word as $'...', which all shells but dash know. */
 static char *escaped(const char *word) {
     char *escaped = cli_need(malloc(4 * strlen(word) + 4)), *at = stpcpy(escaped, "$'");
     for (const unsigned char *p = (const unsigned char *)word; *p;) {

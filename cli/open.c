@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A handle made by hand rather than by freeport_open(): it takes the mode and the trusted owner from the environment,
- * can leave a segment uncreated, and its bind is libc's own.
+ * Opens a handle without freeport_open(): mode and trusted owner come from the environment, the segment need not be
+ * created, and its calls go to libc, past a shim in this process.
  */
 #include "assign.h"
 #include "cli.h"
@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 /*
- * Under `freeport run`, the shim is in this process too, and would take a probe of the library for a program that binds
- * a port of the range by its number. Asked for by its library, libc's own function is found behind it.
+ * Under `freeport run`, the shim is loaded in this process too, and would note a probe of the library as a bind by
+ * number. So libc's own functions are used, which are looked up in libc itself.
  */
 static struct {
     int (*bind)(int fd, const struct sockaddr *address, socklen_t length);
@@ -40,7 +40,7 @@ static int plain_getsockname(int fd, struct sockaddr *address, socklen_t *length
 
 static const struct fp_calls calls = {.bind = plain_bind, .getsockname = plain_getsockname};
 
-/* What has a segment's name and is none that this version can use. */
+/* An object with the segment's name that this version can't use. */
 enum impostor { STRANGE, OTHER_VERSION, DAMAGED };
 
 static enum impostor look_at(const char *path, uint32_t *version) {
@@ -57,7 +57,7 @@ static enum impostor look_at(const char *path, uint32_t *version) {
     return regular && (header.magic == FP_MAGIC || st.st_size == (off_t)sizeof(struct fp_segment)) ? DAMAGED : STRANGE;
 }
 
-/* Only what is freeport's own is to be removed, and only by who may. */
+/* Advises to remove the object only if it is freeport's, and says who may do that. */
 static void say_impostor(const struct fp_segment_facts *facts) {
     uint32_t version;
     char *path = cli_text("/dev/shm%s", facts->name), *word = cli_shell_word(path), *what;
@@ -101,7 +101,7 @@ static const char *way_out(int error) {
 
 static int refused(const struct fp_segment_facts *facts, int error) {
     bool forbidden = error == -EPERM || error == -EACCES;
-    if (forbidden && facts->owner == (uid_t)-1) /* it is not there, and may not be made */
+    if (forbidden && facts->owner == (uid_t)-1) /* it does not exist, and this user may not create it */
         cli_error("segment %s: /dev/shm: %s; freeport needs one that user %u may write to", facts->name,
                   strerror(EACCES), geteuid());
     else if (error == -EPERM)
@@ -146,7 +146,7 @@ int cli_open_with(const struct fp_settings *settings, bool create, struct freepo
     };
     if (error == 0)
         error = fp_configure(whole, &config);
-    /* The sentinels that are named are no ports to assign. */
+    /* Named sentinels are removed from the ranges. */
     for (unsigned i = 0; error == 0 && i < FP_PROTOCOLS; i++)
         if (settings->managed[i])
             whole->ranges[i] = settings->ranges[i];

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What getopt_long returns for the option at a place in the table: past all letters. */
+/* getopt_long() returns this plus the option's index, which is above all letters. */
 enum { FIRST_CODE = 256 };
 
 static size_t count_of(const struct cli_verb *verb) {
@@ -33,7 +33,7 @@ static void print_help(const struct cli_verb *verb) {
         printf("\n%s", verb->notes);
 }
 
-/* getopt's own tables, made from ours. */
+/* Makes getopt's tables from a verb's options. */
 static void tables(const struct cli_verb *verb, struct option *longs, char *shorts) {
     if (verb->command)
         *shorts++ = '+';
@@ -62,7 +62,7 @@ static const struct cli_option *by_code(const struct cli_verb *verb, int code) {
     return NULL;
 }
 
-/* `word`: the argument that getopt stumbled over. */
+/* `word`: the argument that getopt has refused. */
 static int complain(const struct cli_verb *verb, int result, const char *word) {
     const struct cli_option *option = by_code(verb, optopt);
     char letter[3] = {'-', (char)optopt, 0};

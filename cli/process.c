@@ -45,7 +45,7 @@ pid_t cli_process_of(pid_t thread) {
 }
 
 bool cli_descends(pid_t pid, pid_t ancestor) {
-    /* Bounded: process ids come back, and a walk over several moments could go round. */
+    /* Bounded: process ids are used again during the walk, so it could go in a circle. */
     for (int steps = 0; pid > 0 && steps < 4096; steps++) {
         if (pid == ancestor)
             return true;
@@ -54,7 +54,7 @@ bool cli_descends(pid_t pid, pid_t ancestor) {
     return false;
 }
 
-/* A fork that has not called exec since looks like its parent. */
+/* True if the process has the parent's program and arguments: it was forked and has not called exec. */
 static bool is_subshell(pid_t pid, pid_t parent) {
     char mine[4096], theirs[4096], path[64];
     struct stat program, parents_program;
@@ -174,7 +174,7 @@ bool cli_preloads_shim(pid_t pid, bool *sure) {
 
 bool cli_is_secure(pid_t pid) {
     FILE *vector = open_proc(pid, "auxv");
-    Elf64_auxv_t entry; /* a 32-bit process counts as none: its entries are half as long */
+    Elf64_auxv_t entry; /* of a 32-bit process entries are half as long, and none is found */
     bool secure = false;
     while (vector && !secure && fread(&entry, sizeof entry, 1, vector) == 1)
         secure = entry.a_type == AT_SECURE && entry.a_un.a_val != 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A look at a program before it is started: what LD_PRELOAD does not reach, its file tells. A script counts as its
- * interpreter. What can't be read or understood is the kernel's to judge, and nothing is said about it.
+ * Looks at a program's file before it is started, to tell whether LD_PRELOAD works for it. A script counts as its
+ * interpreter. A file that can't be read or understood is left to the kernel, and counts as covered.
  */
 #include "cli.h"
 #include "target.h"
@@ -52,7 +52,7 @@ static bool find(const char *command, char path[static CLI_PATH_BYTES]) {
 
 /* Scripts. */
 
-/* The next word, cut off; NULL where there is none. */
+/* Cuts off the next word; NULL without one. */
 static char *word(char **text) {
     char *begin = *text + strspn(*text, " \t");
     char *end = begin + strcspn(begin, " \t\n");
@@ -63,7 +63,7 @@ static char *word(char **text) {
     return begin;
 }
 
-/* From the line behind "#!" to its interpreter; behind env(1), to the program that env starts. */
+/* The interpreter in the line behind "#!". For env(1), the program that env starts. */
 static bool interpreter_of(char *line, char path[static CLI_PATH_BYTES]) {
     line[strcspn(line, "\n")] = 0;
     char *interpreter = word(&line);
@@ -129,7 +129,7 @@ static void look_at_rights(struct cli_program *program) {
     program->wants_port = program->filters = false;
 }
 
-/* One step: true where it is a script, whose interpreter is to be looked at next. */
+/* One step: true for a script, whose interpreter has to be looked at next. */
 static bool look_once(struct cli_program *program) {
     char head[HEAD_BYTES] = "";
     bool script = false;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A project's own file, freeport.ini: in the working directory, or above it up to the repository's root. Whoever can
- * write into a directory above may leave a file there, so one is followed only where it belongs to this user or to
- * root, and nobody else may write to it: as git has it with repositories.
+ * A project's file, freeport.ini: in the working directory, or above it up to the repository's root. Another user may
+ * have put a file into a directory above. So it is read only if it belongs to this user or root, and if no other user
+ * may write to it, as git does it with repositories.
  */
 #include "cli.h"
 #include "worktree.h"
@@ -17,7 +17,7 @@
 
 #define NAME "freeport.ini"
 
-/* Under sudo, the user who called it counts as this one. */
+/* Under sudo, the user who called sudo is trusted too. */
 static bool is_trusted(uid_t user) {
     const char *sudo = geteuid() == 0 ? getenv("SUDO_UID") : NULL;
     long number;
@@ -25,7 +25,7 @@ static bool is_trusted(uid_t user) {
            (sudo && cli_number(sudo, 0, 0x7fffffffL, &number) && user == (uid_t)number);
 }
 
-/* The nearest one; false where there is none. */
+/* Finds the nearest file; false without one. */
 static bool find(char path[static CLI_PATH_BYTES], struct stat *st) {
     struct fp_worktree worktree;
     char directory[PATH_MAX];

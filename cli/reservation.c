@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Who may give a reservation up. */
+/* Giving up a reservation, also one of an ancestor. */
 #include "assign.h"
 #include "cli.h"
 #include "owner.h"
 
 #include <unistd.h>
 
-/* This process or one that it has come from: what a shell reserved, its scripts may give up. */
+/* True if the owner is this process or an ancestor: a script may give up what its shell has reserved. */
 static bool is_forebear(fp_owner owner) {
     pid_t pid = getpid();
     for (int steps = 0; pid > 0 && steps < 4096; steps++) {

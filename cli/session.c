@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which session a call is about, and what joining it brings along. */
+/* The session of a call, and the settings that a process takes over when it joins one. */
 #include "session.h"
 #include "cli.h"
 #include "members.h"
@@ -12,7 +12,7 @@
 
 _Static_assert((int)CLI_SESSION_BYTES == (int)FP_SESSION_BYTES, "one size of names");
 
-/* What a process that joins a session takes from those that are in it. */
+/* The variables that a joining process takes over from the session's processes. */
 static const struct {
     const char *variable, *option;
 } shared[] = {
@@ -25,8 +25,8 @@ enum { SHARED = sizeof shared / sizeof shared[0] };
 
 struct found {
     const char *directory; /* NULL: any */
-    bool conflict;         /* another worktree's session of that name runs */
-    char **values;         /* of `shared`, NULL where it has none; all NULL: there is no member */
+    bool conflict;         /* a session of that name runs in another worktree */
+    char **values;         /* of `shared`; NULL: unset. All NULL: the session has no process */
     bool member;
 };
 
@@ -46,7 +46,7 @@ static bool take_member(pid_t pid, const struct cli_environment *environment, vo
     return false;
 }
 
-/* The settings so far, and the segment's facts; *there: whether there is one. An exit code after an error. */
+/* The settings so far, and the facts about the segment; *there: it exists. An exit code after an error. */
 static int find_world(struct cli_call *call, struct fp_settings *settings, struct fp_segment_facts *facts,
                       bool *there) {
     struct freeport *fp;
@@ -77,7 +77,7 @@ int cli_worktree_session(struct cli_session *session, const struct cli_world *wo
     return CLI_OK;
 }
 
-/* Whether the user has said what a shared variable is to be. Both ranges belong together. */
+/* True if the user has given a value for a shared variable. A given range counts for both. */
 static bool is_given(const struct cli_call *call, size_t i) {
     enum cli_origin origin;
     cli_given(call, shared[i].variable, &origin);

@@ -7,18 +7,18 @@
 
 struct cli_session {
     char name[CLI_SESSION_BYTES];
-    char *directory; /* the worktree's root where the session is named after it; else NULL. Kept to the end */
+    char *directory; /* the worktree's root if the session is named after it, else NULL. Never freed */
 };
 
 /*
- * The session of the worktree that the working directory is in. Where another worktree's session of that name runs in
- * `world` (NULL: no segment), a name with a hash. CLI_OK or, after an error, CLI_USAGE.
+ * The session of the working directory's worktree. If another worktree's session of that name runs in `world` (NULL: no
+ * segment), a hash is appended. CLI_OK or, after an error, CLI_USAGE.
  */
 int cli_worktree_session(struct cli_session *session, const struct cli_world *world);
 
 /*
- * Decides on the session of `freeport run`: option --session gets its name. What processes of that session were started
- * with (ranges, sentinels and such) are the options' values from here on, where the user gave none.
+ * Chooses the session of `freeport run` and sets the option --session to its name. Where the user gave none, options
+ * get the values that the session's processes were started with (ranges, sentinels and such).
  */
 int cli_join(struct cli_call *call, struct cli_session *session);
 

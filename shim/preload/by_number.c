@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The calls by syscall(2), which no other library's function of the same name stands in front of. */
+/* The calls made by syscall(2). So no function of that name in another preloaded library is called. */
 #include "real.h"
 
 static int by_bind(int fd, const struct sockaddr *address, socklen_t length) {

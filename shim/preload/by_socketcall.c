@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * socketcall(2), the one system call for all socket calls that some architectures have, and by which their libc makes
- * them: i386, s390, m68k and others.
+ * socketcall(2): one system call for all socket calls. libc uses it on i386, s390, m68k and others.
  */
 #include "real.h"
 

@@ -2,7 +2,7 @@
 #include "real.h"
 #include "rewrite.h"
 
-/* A connection costs more than the look whether its address can be read. */
+/* Checks that the address can be read before it looks at it. A connection costs more than that check. */
 static bool may_redirect(const struct sockaddr *address, socklen_t length) {
     return fp_guest.redirects && length >= sizeof(struct sockaddr) && length <= sizeof(struct sockaddr_storage) &&
            fp_mapped(address, length) && fp_guest_may_redirect(&fp_guest, address, length);

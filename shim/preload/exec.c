@@ -3,7 +3,7 @@
  * The exec family and posix_spawn. A program in which the preload can't work is started by the launcher, and an
  * environment that was cleaned gets the session back. Everything else goes on as it came.
  *
- * These run in vfork children, which share the parent's memory: nothing is written but the stack.
+ * The hooks run in vfork children, which share the parent's memory. They write to nothing but the stack.
  */
 #include "exec.h"
 
@@ -23,7 +23,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-/* For what takes memory with __builtin_alloca(): never a part of its caller, which may be a loop. */
+/* For functions with __builtin_alloca(): if they were inlined into a loop, the memory would add up. */
 #define ON_STACK __attribute__((noinline))
 
 /* Written once, in the constructor. */
@@ -56,7 +56,7 @@ void fp_exec_resolve(void) {
     resolve("posix_spawnp", &real.posix_spawnp);
 }
 
-/* First in every hook: whether exec is any business of this session's. */
+/* True if exec has to be looked at. Every hook asks this first. */
 static bool watches(void) {
     return fp_hook_awake() && fp_follow_watches();
 }
@@ -71,7 +71,7 @@ static bool gains_rights(const char *path) {
                                     (geteuid() != 0 && getxattr(path, "security.capability", NULL, 0) > 0));
 }
 
-/* True if the launcher has to start it. What can't be executed is left to the kernel's own error. */
+/* True if the launcher has to start the program. False if it can't be executed: the kernel gives the error. */
 static bool wants_launcher(const char *path, char *const envp[]) {
     struct fp_target target = fp_target_look(path);
     return !fp_target_covered(&target, fp_follow_preload(envp)) && faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0 &&
@@ -88,7 +88,8 @@ static size_t count_of(char *const list[]) {
 /* freeport-launch PATH ARGV0 [ARGUMENT...]. `into` has room for two more than argv, one at least, and the NULL. */
 static void launch_arguments(char **into, const char *launcher, const char *path, char *const argv[]) {
     static char no_name[] = "";
-    memcpy(into++, &launcher, sizeof launcher); /* exec's lists are of char *, and exec writes to no string */
+    memcpy(into++, &launcher,
+           sizeof launcher); /* exec's lists are of char *, although exec does not write to the strings */
     memcpy(into++, &path, sizeof path);
     if (!argv || !argv[0])
         *into++ = no_name;
@@ -97,10 +98,10 @@ static void launch_arguments(char **into, const char *launcher, const char *path
     *into = NULL;
 }
 
-/* What is done with a path, arguments and environment in the end. */
+/* The call of exec or posix_spawn that is made in the end. */
 typedef int action(const char *path, char *const argv[], char *const envp[], void *context);
 
-/* The same by the launcher, where there is one and it is wanted. `look`: the file that the path stands for. */
+/* Makes that call, through the launcher where that is needed. `look`: the file that `path` leads to. */
 ON_STACK static int launch_or(const char *look, const char *path, char *const argv[], char *const envp[], action *then,
                               void *context) {
     const char *launcher = fp_follow_launcher(envp);
@@ -148,7 +149,7 @@ FP_EXPORT int execv(const char *path, char *const argv[]) {
     return execute(path, argv, environ);
 }
 
-/* The text of a script without "#!" is the shell's, as POSIX has it for the calls that search PATH. */
+/* A text file without "#!" is run by the shell: POSIX says so for the calls that search PATH. */
 ON_STACK static int execute_script(const char *path, char *const argv[], char *const envp[]) {
     static char shell[] = "/bin/sh";
     size_t count = count_of(argv);
@@ -180,7 +181,7 @@ static const char *search_path(void) {
     return "/bin:/usr/bin";
 }
 
-/* The next directory of PATH with the file behind it; false where that is too long. *path is moved behind it. */
+/* Joins the next directory of PATH and the file; false if that is too long. *path is moved to the directory behind. */
 static bool candidate_of(const char **path, const char *file, size_t length, char out[static PATH_MAX]) {
     size_t directory = strcspn(*path, ":");
     bool fits = directory + length + 2 <= PATH_MAX;
@@ -240,7 +241,7 @@ static size_t count_arguments(const char *first, va_list *list) {
     return count;
 }
 
-/* All of them as a list, with room for one more than were counted. */
+/* Collects the arguments in a list, which has room for one more than were counted. */
 static void collect_arguments(char **into, const char *first, va_list *list) {
     memcpy(into, &first, sizeof first);
     while (*into)
@@ -303,7 +304,7 @@ struct by_descriptor {
     const char *path;
 };
 
-/* The launcher reaches the file by its descriptor, which has to live until then. */
+/* The launcher opens the file by its descriptor, so the descriptor must not be closed on exec. */
 static int call_fexecve(const char *path, char *const argv[], char *const envp[], void *context) {
     const struct by_descriptor *by = context;
     if (path == by->path)
@@ -372,7 +373,7 @@ FP_EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_a
     return with_session(path, path, argv, envp, call_spawn, &spawn);
 }
 
-/* Where posix_spawnp will find it; the name itself where it will not. */
+/* The path at which posix_spawnp will find the file; the name itself if it will not. */
 static const char *found_in_path(const char *file, char candidate[static PATH_MAX]) {
     size_t length = strnlen(file, NAME_MAX + 1);
     if (strchr(file, '/') || length == 0 || length > NAME_MAX)

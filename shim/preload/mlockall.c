@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * mlockall(2) counts every mapping of the process against RLIMIT_MEMLOCK, 8 MiB by default, and the segment is larger
- * than that. A program that would be let without the segment is let with it: the segment stays unlocked.
+ * than that. If the call would succeed without the segment, all other mappings are locked, and it succeeds.
  */
 #include "real.h"
 #include "uncancelled.h"
@@ -16,7 +16,7 @@
 #define MLOCK_ONFAULT 1
 #endif
 
-/* A file of /proc, byte by byte. */
+/* A file of /proc, read byte by byte. */
 struct text {
     int fd;
     ssize_t length, at;
@@ -36,7 +36,7 @@ static int next(struct text *text) {
     return (unsigned char)text->bytes[text->at++];
 }
 
-/* The number that is next, and what stands behind it: consumed, in *behind. */
+/* Reads a number; *behind is the character after it, which is read, too. */
 static uintptr_t next_number(struct text *text, unsigned base, int *behind) {
     uintptr_t number = 0;
     for (;;) {
@@ -50,7 +50,7 @@ static uintptr_t next_number(struct text *text, unsigned base, int *behind) {
     }
 }
 
-/* Whether the kernel would lock all that is mapped but the segment. */
+/* True if the kernel would lock all mappings without the segment. */
 static bool fits_without_segment(void) {
     struct text statm = {.fd = fp_open("/proc/self/statm", O_RDONLY | O_CLOEXEC, 0)};
     struct rlimit limit;
@@ -63,7 +63,7 @@ static bool fits_without_segment(void) {
     return pages > ours && getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && pages - ours <= limit.rlim_cur / page;
 }
 
-/* Locks each mapping but the segment. What can't be locked is passed over, as the kernel does it. */
+/* Locks each mapping but the segment. Mappings that can't be locked are skipped, as the kernel does it. */
 static bool lock_mappings(unsigned flags) {
     struct text maps = {.fd = fp_open("/proc/self/maps", O_RDONLY | O_CLOEXEC, 0)};
     uintptr_t segment = (uintptr_t)fp_guest.handle.segment;
@@ -84,13 +84,13 @@ static bool lock_mappings(unsigned flags) {
     return true;
 }
 
-/* As mlockall(flags), which the kernel has refused, without the segment. */
+/* Does what mlockall(flags) does, for all mappings but the segment. Called when the kernel has refused mlockall. */
 static int lock_all_but_segment(int flags) {
     bool well = fits_without_segment();
     if (well && (flags & MCL_FUTURE))
         well = fp_real.mlockall(flags & ~MCL_CURRENT) == 0;
     else if (well)
-        munlockall(); /* and what is mapped later is not locked */
+        munlockall(); /* so that later mappings (MCL_FUTURE) are not locked, either */
     well = well && lock_mappings(flags & MCL_ONFAULT ? MLOCK_ONFAULT : 0);
     return well ? 0 : -ENOMEM;
 }

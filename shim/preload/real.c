@@ -65,7 +65,7 @@ __attribute__((constructor(101))) void fp_real_start(void) {
 #endif
     fp_real_resolve_syscall();
     fp_exec_resolve();
-    /* The guest's own calls: as libc makes them here, since that is what a sandbox lets through. */
+    /* The guest's own calls use the same system calls as libc here, since a sandbox allows those. */
 #ifdef SYS_socketcall
     const struct fp_real *own = &fp_by_socketcall;
 #else

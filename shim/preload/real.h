@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The calls as they are behind this library.
+ * The real calls: those of the next library behind this one, and of the kernel.
  *
  * An exported function and syscall(2) share one hook, fp_hook_NAME(). A hook gets the table of the calls that it is to
  * end in: those of the next library for an exported function, and syscall(2)'s own for syscall(2). So a library, or a
@@ -42,25 +42,25 @@ struct fp_real {
 };
 
 /*
- * Of the next library: libc, or one that is preloaded behind this one. Resolved once, in the constructor, or by the
- * first hook where another library's constructor calls one earlier. Written before fp_guest.phase leaves
- * FP_PHASE_UNSTARTED, with the same values by whichever thread.
+ * The functions of the next library: libc, or one that is preloaded behind this one. Resolved once, in the constructor,
+ * or in the first hook if another library's constructor calls it earlier. Written before fp_guest.phase leaves
+ * FP_PHASE_UNSTARTED; each thread that writes here writes the same values.
  */
 extern struct fp_real fp_real;
 #if UINTPTR_MAX == UINT32_MAX
 extern struct fp_real fp_real_time64; /* sendmsg, recvmsg, sendmmsg and recvmmsg with 64-bit times */
 #endif
-extern long (*fp_real_syscall)(long number, ...); /* by itself: syscall.c reaches it from assembly */
+extern long (*fp_real_syscall)(long number, ...); /* not in the table, since syscall.c uses it in assembly */
 
 void fp_real_start(void);
 
 /*
- * syscall(2) alone, and nothing of the rest: jemalloc makes its first calls through it with its own lock held, and to
- * start the guest from there, which allocates, would wait for that lock for ever.
+ * Resolves syscall(2) only. jemalloc makes its first calls through it while it holds its own lock. A start of the guest
+ * would allocate memory there, and wait for that lock for ever.
  */
 void fp_real_resolve_syscall(void);
 
-/* By syscall(2); and by its SYS_socketcall, where there is one. */
+/* Tables of calls that are made by syscall(2), and by its SYS_socketcall. */
 extern const struct fp_real fp_by_number;
 #ifdef SYS_recvmmsg_time64
 extern const struct fp_real fp_by_number_time64; /* recvmmsg alone */
@@ -88,7 +88,7 @@ ssize_t fp_hook_recvmsg(const struct fp_real *real, int fd, struct msghdr *messa
 int fp_hook_recvmmsg(const struct fp_real *real, int fd, struct mmsghdr *messages, unsigned count, fp_mmsg_flags flags,
                      struct timespec *timeout);
 
-/* First in every hook: whether managed binds may exist in this process. */
+/* True if this process may have managed binds. Every hook asks this first. */
 static inline bool fp_hook_awake(void) {
     enum fp_phase phase = fp_guest_phase();
     if (__builtin_expect(phase == FP_PHASE_UNSTARTED, 0)) {
@@ -98,18 +98,18 @@ static inline bool fp_hook_awake(void) {
     return phase >= FP_PHASE_REFUSING;
 }
 
-/* The same in those that bring names back. */
+/* The same, for the hooks of calls that return names. */
 static inline bool fp_hook_renames(void) {
     return fp_hook_awake() && fp_guest.renames;
 }
 
-/* A hook's result from a rewrite's: 0 with errno as it was, or -1 with errno set. */
+/* Turns a rewrite's result into a hook's: 0 with the old errno, or -1 with errno set. */
 static inline int fp_hook_result(int error, int saved_errno) {
     errno = error < 0 ? -error : saved_errno;
     return error < 0 ? -1 : 0;
 }
 
-/* Whether messages[i] can be read, where the one before it can: a system call for each page at most. */
+/* True if messages[i] can be read, given that the one before it can. At most one system call for each page. */
 static inline bool fp_hook_message_mapped(const struct mmsghdr *messages, unsigned i) {
     uintptr_t at = (uintptr_t)&messages[i];
     bool fresh = i == 0 || (at - 1) / FP_PAGE != (at + sizeof messages[i] - 1) / FP_PAGE;
@@ -117,8 +117,8 @@ static inline bool fp_hook_message_mapped(const struct mmsghdr *messages, unsign
 }
 
 /*
- * What stands of a real port in the process's usage, while a call that was redirected there is under way: another
- * library's call by syscall(2) leads through the hooks once more, and would count as one by the port's own number.
+ * The process's usage of a real port, kept while a redirected call is in progress. The next library may make the call
+ * by syscall(2), which leads through the hooks again, and would count as a use of the port by its own number.
  */
 struct fp_hook_reached {
     uint16_t port;
@@ -137,7 +137,7 @@ static inline void fp_hook_reached_as_before(const struct fp_hook_reached *reach
         fp_usage_reached(fp_own_caller.usage, protocol, reached->port, reached->by_number[protocol]);
 }
 
-/* The length that a caller gave room for, before the kernel overwrites it; 0 where it can't be read. */
+/* The size of the caller's buffer for a name, read before the kernel overwrites it; 0 if it can't be read. */
 static inline socklen_t fp_hook_room(const void *address, const socklen_t *length) {
     return address && fp_mapped(length, sizeof *length) ? *length : 0;
 }

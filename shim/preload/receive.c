@@ -20,7 +20,7 @@ FP_EXPORT ssize_t recvfrom(int fd, void *restrict data, size_t size, int flags, 
     return fp_hook_recvfrom(&fp_real, fd, data, size, flags, from, length);
 }
 
-/* What recvfrom becomes with _FORTIFY_SOURCE. */
+/* With _FORTIFY_SOURCE, recvfrom() becomes this. */
 FP_EXPORT ssize_t __recvfrom_chk(int fd, void *restrict data, size_t size, size_t room_for_data, int flags,
                                  struct sockaddr *restrict from, socklen_t *restrict length);
 
@@ -49,18 +49,18 @@ FP_EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
     return fp_hook_recvmsg(&fp_real, fd, message, flags);
 }
 
-/* Of how many messages of one call the names' rooms are kept, a byte for each. */
+/* The number of messages of one call whose sizes of name buffers are kept, a byte for each. */
 enum { KEPT_ROOMS = 1024 };
 
-/* A name's room, in a byte: what is larger than any name is large enough. */
+/* The size of a message's name buffer, in a byte: larger than any name is all the same. */
 static uint8_t small_room(const struct msghdr *message) {
     return message->msg_name ? (uint8_t)(message->msg_namelen < UINT8_MAX ? message->msg_namelen : UINT8_MAX) : 0;
 }
 
 /*
- * Keeps the rooms, which the kernel overwrites with the names' lengths. Beyond the kept ones, only messages that have
- * none, or enough for any name. Returns for how many messages that goes: the kernel may receive fewer than it is asked
- * for, and so may the hook.
+ * Keeps the sizes of name buffers, which the kernel overwrites with the names' lengths. Messages beyond KEPT_ROOMS are
+ * taken only if they have no buffer, or one for any name. Returns the number of messages that the call may receive:
+ * fewer than the program asked for is allowed.
  */
 static unsigned keep_rooms(const struct mmsghdr *messages, unsigned count, uint8_t rooms[static KEPT_ROOMS]) {
     for (unsigned i = 0; i < count; i++) {

@@ -4,7 +4,7 @@
 
 #include <limits.h>
 
-/* How many messages sendmmsg takes at once (UIO_MAXIOV): it looks at no more of them. */
+/* The number of messages that the kernel's sendmmsg takes at most (UIO_MAXIOV). */
 enum { MOST_MESSAGES = 1024 };
 
 ssize_t fp_hook_sendto(const struct fp_real *real, int fd, const void *data, size_t size, int flags,
@@ -28,10 +28,11 @@ FP_EXPORT ssize_t sendto(int fd, const void *data, size_t size, int flags, const
     return fp_hook_sendto(&fp_real, fd, data, size, flags, to, length);
 }
 
-/* A copy of a message that goes elsewhere; the caller's own is not ours to change. As fp_rewrite_datagram(). */
+/* Copies a message that goes elsewhere, since the program's own must not be changed. Returns as fp_rewrite_datagram().
+ */
 static int redirect(int fd, int flags, const struct msghdr *message, struct msghdr *copy,
                     struct sockaddr_storage *instead) {
-    /* A name that is too long the kernel cuts here, and only here; one of a negative length it refuses. */
+    /* In sendmsg and sendmmsg the kernel cuts a name that is too long; it refuses a negative length. */
     socklen_t length = message->msg_namelen;
     if (length > sizeof *instead && length <= INT_MAX)
         length = sizeof *instead;
@@ -66,7 +67,7 @@ FP_EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
     return fp_hook_sendmsg(&fp_real, fd, message, flags);
 }
 
-/* After a failure: what was sent before it, and errno as it was; or the failure. */
+/* The result after a failure: the number of messages sent before it, with the old errno; or the failure. */
 static int sent_before(unsigned sent, int saved_errno) {
     if (sent == 0)
         return -1;
@@ -75,8 +76,8 @@ static int sent_before(unsigned sent, int saved_errno) {
 }
 
 /*
- * One after the other, as the kernel does it: an error counts only where nothing was sent before it. Messages that go
- * where they say stay together.
+ * Sends the messages one after the other, as the kernel does: an error is the result only if no message was sent before
+ * it. Consecutive messages that need no redirection are sent by one call.
  */
 int fp_hook_sendmmsg(const struct fp_real *real, int fd, struct mmsghdr *messages, unsigned count,
                      fp_mmsg_flags flags) {
@@ -85,13 +86,13 @@ int fp_hook_sendmmsg(const struct fp_real *real, int fd, struct mmsghdr *message
     if (count > MOST_MESSAGES)
         count = MOST_MESSAGES;
     int saved = errno;
-    unsigned sent = 0, plain = 0; /* plain: how many, from `sent` on, go where they say */
+    unsigned sent = 0, plain = 0; /* plain: how many, from `sent` on, need no redirection */
     while (sent + plain < count) {
         struct sockaddr_storage instead;
         struct mmsghdr copy = {.msg_len = 0};
         struct mmsghdr *at = &messages[sent + plain];
         if (!fp_hook_message_mapped(messages, sent + plain)) {
-            plain = count - sent; /* EFAULT is the kernel's to say, of those that can't be read */
+            plain = count - sent; /* the rest can't be read: the kernel answers EFAULT */
             break;
         }
         int elsewhere =

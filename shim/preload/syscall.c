@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Programs that make the same calls through syscall(2): libuv does so for its datagrams.
+ * The hook of syscall(2), for programs that make socket calls by it. libuv does so for its datagrams.
  *
- * All other numbers jump on to libc's with stack and registers as they came. A wrapper's frame would be one too many
- * for a child that shares its parent's stack (clone, vfork), and would cost.
+ * For all other numbers it jumps to libc's syscall() with stack and registers unchanged. With a stack frame here, a
+ * child that shares its parent's stack (clone, vfork) would return through a frame that is overwritten.
  */
 #include "real.h"
 
@@ -49,7 +49,7 @@ long fp_syscall_ours(long number, ...) {
 #else
 FP_EXPORT long syscall(long number, ...) {
 #endif
-    /* However many arguments there are, six is what the kernel takes, and what libc's own reads. */
+    /* The kernel takes six arguments, and libc's syscall() reads six, however many were passed. */
     long a[6];
     va_list arguments;
     va_start(arguments, number);

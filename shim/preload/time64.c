@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * 32-bit programs that are built for 64-bit times call functions of other names: glibc has four, for the times in
- * control messages, musl one. Their arguments are the same as far as the shim looks at them.
+ * 32-bit programs that are built for 64-bit times call functions with other names: four in glibc, for the times in
+ * control messages, one in musl. The arguments that the shim looks at are the same.
  */
 #include "real.h"
 

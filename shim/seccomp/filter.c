@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* The architectures of one kernel: a native program's, and a 32-bit one's. */
+/* The architectures of programs that one kernel runs: native, and 32-bit. */
 enum { NATIVE, COMPAT, ARCHITECTURES };
 
 static uint32_t architecture_of(unsigned which) {
@@ -25,7 +25,7 @@ static uint32_t architecture_of(unsigned which) {
     }
 }
 
-/* `pointer`: the argument without which the call has no address, and is none of ours; -1: always notified. */
+/* `pointer`: the argument with the address. Where it is NULL the call is not notified; -1: always notified. */
 static const struct watched {
     const char *name;
     int pointer;
@@ -63,7 +63,7 @@ static enum fp_call call_of_name(const char *name) {
     return FP_CALL_NONE;
 }
 
-/* Names of numbers, not numbers of names: of 32-bit x86, libseccomp knows those of socketcall(2) first. */
+/* Looks up names by numbers, and not the other way: for 32-bit x86, libseccomp gives socketcall(2)'s numbers first. */
 void fp_filter_start(void) {
     for (unsigned which = 0; which < ARCHITECTURES && architecture_of(which); which++)
         for (int number = 0; number < NUMBERS; number++) {
@@ -88,9 +88,9 @@ enum fp_call fp_filter_socketcall(uint64_t number) {
 }
 
 /*
- * libseccomp takes the native number, and makes the architecture's own of it; a call that is not there makes no rule.
- * 32-bit x86 has two ways for each call, and the arguments of socketcall(2) can't be seen: there, it makes rules for
- * both, where they look at no arguments.
+ * libseccomp takes the native number and translates it to the architecture's; a call that the architecture lacks makes
+ * no rule. 32-bit x86 has two ways to make each call. A filter can't see the arguments behind socketcall(2), so the
+ * rules there look at no arguments, and libseccomp makes them for both ways.
  */
 static int notify(scmp_filter_ctx context, uint32_t architecture, const struct watched *call) {
     int number = seccomp_syscall_resolve_name(call->name);
@@ -110,7 +110,7 @@ static int add_rules(scmp_filter_ctx context, uint32_t architecture) {
     return error;
 }
 
-/* One architecture's rules. What is of a third one goes past the filter. */
+/* The rules for one architecture. Calls of any third architecture are allowed. */
 static int context_for(unsigned which, scmp_filter_ctx *out) {
     scmp_filter_ctx context = seccomp_init(SCMP_ACT_ALLOW);
     if (!context)

@@ -26,7 +26,7 @@
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
 #endif
 
-/* As env(1) has them. */
+/* The exit codes of env(1). */
 enum { CANNOT_START = 125, NOT_EXECUTABLE = 126, NOT_FOUND = 127 };
 
 #define ANOTHER_WAY "freeport run --export gives it a port all the same"
@@ -107,8 +107,9 @@ static int install(const struct sock_fprog *program, unsigned long flags) {
 }
 
 /*
- * The listener. Without CAP_SYS_ADMIN a filter asks for no_new_privs; with it, programs of other rights keep working
- * below. Kernels before 5.19 have no WAIT_KILLABLE_RECV: there, a signal asks a call anew.
+ * Installs the filter and returns its listener. Without CAP_SYS_ADMIN this needs no_new_privs; with the capability,
+ * set-user-ID programs below keep working. Kernels before 5.19 lack WAIT_KILLABLE_RECV: there, a signal makes the
+ * kernel notify a call again.
  */
 static int listen_to_calls(struct fp_filter *filter) {
     struct sock_fprog program = {.len = filter->length, .filter = filter->program};
@@ -127,8 +128,8 @@ static bool tell(int supervisor, int32_t listener) {
 }
 
 /*
- * True where the program is served from now on. Once the filter is on, there is no way back: a program whose listener
- * could not be handed over then has no bind that works, and is not started.
+ * True if the supervisor serves the program from now on. A filter can't be removed: if the listener could not be handed
+ * over, no bind of the program would work, so the program is not started.
  */
 static bool hand_over(int supervisor, struct fp_hello *hello, struct obstacle *obstacle) {
     int32_t error = -EPIPE;
@@ -152,7 +153,7 @@ static struct obstacle no_supervisor(void) {
                              errno};
 }
 
-/* *said: another program of the session has met an obstacle before. */
+/* *said: another program of the session has said before that it can't be put under the filter. */
 static bool be_served(struct obstacle *obstacle, bool *said) {
     static struct fp_hello hello;
     int supervisor = connect_to_supervisor();
@@ -166,7 +167,8 @@ static bool be_served(struct obstacle *obstacle, bool *said) {
         *obstacle = hello_obstacle(&hello);
         served = false;
     } else {
-        served = listen(-1, FP_PROBE_BACKLOG) == hello.id /* it is already: an ancestor was put under the filter */
+        served = listen(-1, FP_PROBE_BACKLOG) ==
+                     hello.id /* true if an ancestor is under the filter of this supervisor already */
                  || hand_over(supervisor, &hello, obstacle);
     }
     close(supervisor);
@@ -184,7 +186,7 @@ static void say(const char *program, const struct obstacle *obstacle, bool start
             starts ? "not covered" : "can't be put under the filter", obstacle->what, colon, error, obstacle->remedy);
 }
 
-/* A descriptor that stands for the program (fexecve) is none of the program's. */
+/* Closes the descriptor by which fexecve() named the program when the program is executed. */
 static void close_with_exec(const char *path) {
     static const char prefix[] = "/proc/self/fd/";
     if (strncmp(path, prefix, sizeof prefix - 1) != 0)
@@ -193,7 +195,7 @@ static void close_with_exec(const char *path) {
     fcntl(fd, F_SETFD, fcntl(fd, F_GETFD) | FD_CLOEXEC);
 }
 
-/* As execvp(3): what is neither a program nor has "#!" is the shell's. `argv`: the launcher's own. */
+/* Executes the program. A file that is no program and has no "#!" is run by the shell, as by execvp(3). */
 static void execute(char **argv) {
     static char shell[] = "/bin/sh";
     char *path = argv[1];

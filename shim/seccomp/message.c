@@ -5,7 +5,7 @@
 #include <limits.h>
 #include <string.h>
 
-/* As a 32-bit program lays them out. */
+/* The structures of a 32-bit program. */
 struct compat_msghdr {
     uint32_t name, name_length, vectors, vector_count, control, control_length, flags;
 };
@@ -59,7 +59,8 @@ bool fp_message_read(const struct fp_notice *notice, uint64_t at, struct fp_mess
     return true;
 }
 
-/* In the memory that the native ones will stand in: from the last one on, since those are larger. */
+/* Reads 32-bit vectors into the memory of the native ones, which are larger: so they are widened from the last one on.
+ */
 static bool read_compat_vectors(const struct fp_notice *notice, const struct fp_message *message) {
     struct compat_iovec few[64];
     struct iovec *vectors = notice->buffers->vectors;
@@ -105,7 +106,7 @@ int64_t fp_message_data(const struct fp_notice *notice, const struct fp_message 
     return process_vm_readv(notice->thread, &local, 1, buffers->vectors, count, 0) == size ? size : -EFAULT;
 }
 
-/* One after the other, each with the header and the alignment of its kind. */
+/* Widens 32-bit control messages to native ones, which have a larger header and alignment. */
 static int64_t widen_control(const char *from, size_t size, char *to) {
     size_t at = 0, out = 0;
     while (at + sizeof(struct compat_cmsghdr) <= size) {

@@ -5,22 +5,22 @@
 
 #include "notice.h"
 
-/* All addresses and sizes are the program's. */
+/* Addresses in the program's memory, and sizes. */
 struct fp_message {
-    uint64_t at; /* where the header itself stands */
+    uint64_t at; /* the address of the header itself */
     uint64_t name, vectors, vector_count, control, control_length;
     uint32_t name_length;
 };
 
-/* How far one struct mmsghdr stands from the next. */
+/* The size of one of the program's struct mmsghdr. */
 uint64_t fp_message_stride(const struct fp_notice *notice);
 
-/* Reads a header. False where it can't be. */
+/* Reads a header. False if it can't be read. */
 bool fp_message_read(const struct fp_notice *notice, uint64_t at, struct fp_message *message);
 
 /*
- * Fills in the local message with the program's vectors, as addresses of the program's memory in buffers->vectors:
- * the sum of their sizes, or -EMSGSIZE where there are too many, -EFAULT.
+ * Reads the message's vectors into buffers->vectors; their addresses are of the program's memory. Returns the sum of
+ * their sizes, -EMSGSIZE if there are too many, or -EFAULT.
  */
 int64_t fp_message_vectors(const struct fp_notice *notice, const struct fp_message *message, size_t *count);
 
@@ -34,7 +34,7 @@ int64_t fp_message_control(const struct fp_notice *notice, const struct fp_messa
 bool fp_message_write(const struct fp_notice *notice, const struct fp_message *message, const struct msghdr *received,
                       size_t size);
 
-/* The number of bytes of a struct mmsghdr's message. */
+/* Writes msg_len of a struct mmsghdr. */
 bool fp_message_set_length(const struct fp_notice *notice, const struct fp_message *message, uint32_t length);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One notification: a system call of a program, which waits for what the supervisor says. Until it is answered, no
- * signal handler of the program's runs in that thread, so nothing here may wait for another program.
+ * One notification: a system call of a program's thread, which waits for the supervisor's answer. Until then no signal
+ * handler of the program runs in that thread, so the supervisor must not wait for another program meanwhile.
  */
 #ifndef FREEPORT_SHIM_SECCOMP_NOTICE_H
 #define FREEPORT_SHIM_SECCOMP_NOTICE_H
@@ -19,7 +19,7 @@
 struct fp_supervisor;
 struct fp_listener;
 
-/* What a datagram can hold; what is sent or received for a program goes through one of these. */
+/* A thread's buffers for data that is sent or received for a program. FP_DATA_BYTES is the largest datagram. */
 enum { FP_DATA_BYTES = 65536, FP_CONTROL_BYTES = 8192, FP_MOST_VECTORS = 1024, FP_MOST_MESSAGES = 1024 };
 
 struct fp_buffers {
@@ -34,8 +34,8 @@ struct fp_notice {
     struct fp_listener *listener;
     uint64_t id;
     pid_t thread;
-    bool compat; /* of a 32-bit program: its pointers and sizes are of four bytes */
-    bool leads;  /* this thread is the one that receives notifications */
+    bool compat; /* the program is a 32-bit one: its pointers and sizes have four bytes */
+    bool leads;  /* this thread receives the notifications (the leader) */
     enum fp_call call;
     uint64_t argument[6];
     struct fp_caller caller; /* once fp_notice_socket() has been called */
@@ -43,30 +43,30 @@ struct fp_notice {
     struct fp_buffers *buffers; /* this thread's */
 };
 
-/* What a call comes to: its result, or a negative errno; or one of these. */
-#define FP_GOES_ON INT64_MIN        /* the kernel goes on with it, as if there were no filter */
-#define FP_ANSWERED (INT64_MIN + 1) /* it has its answer already */
+/* The answer to a call: its result, a negative errno, or one of these. */
+#define FP_GOES_ON INT64_MIN        /* the kernel makes the call, as without a filter */
+#define FP_ANSWERED (INT64_MIN + 1) /* the call was answered already */
 
-/* The program's memory. False where it is not mapped, or the program has ended. */
+/* Read and write the program's memory. False if it is not mapped, or the program has ended. */
 bool fp_notice_read(const struct fp_notice *notice, uint64_t address, void *out, size_t size);
 bool fp_notice_write(const struct fp_notice *notice, uint64_t address, const void *data, size_t size);
 
-/* An address of IPv4 or IPv6, or AF_UNSPEC. False where it is none, or can't be read. */
+/* Reads an address. False if it is not of IPv4, IPv6 or AF_UNSPEC, or can't be read. */
 bool fp_notice_address(const struct fp_notice *notice, uint64_t at, uint64_t length, struct sockaddr_storage *out);
 
 /*
- * The program's socket as a descriptor of the supervisor's own, to be closed; or a negative errno, as
- * fp_process_descriptor(). Fills in the caller.
+ * Duplicates the program's socket into the supervisor; the caller closes it. A negative errno as of
+ * fp_process_descriptor(). Fills in notice->caller.
  */
 int fp_notice_socket(struct fp_notice *notice, uint64_t number);
 
-/* Whether the program still waits: what was read of its memory is its own, then. */
+/* True if the program still waits. Only then was the memory that was read really this program's. */
 bool fp_notice_waits(const struct fp_notice *notice);
 
-/* From here on, the call may take a while: another thread receives notifications meanwhile. */
+/* To be called before the call may block: another thread receives notifications from here on. */
 void fp_notice_may_wait(struct fp_notice *notice);
 
-/* Gives the program a copy of a descriptor, which is the call's result. False where it could not be had. */
+/* Gives the program a duplicate of a descriptor, whose number is the call's result. False on failure. */
 bool fp_notice_give(struct fp_notice *notice, int fd, bool close_on_exec);
 
 /* The calls, a file for each family. */

@@ -32,7 +32,7 @@ int fp_process_descriptor(const struct fp_process *process, int number) {
     return fd >= 0 ? fd : -errno;
 }
 
-/* The process of a thread, as /proc tells; 0 where it has ended. */
+/* The process of a thread, by /proc; 0 if it has ended. */
 static pid_t process_of(pid_t thread) {
     char path[32], text[STATUS_BYTES];
     snprintf(path, sizeof path, "/proc/%d/status", (int)thread);
@@ -63,12 +63,12 @@ static bool look_up(struct fp_process *process, pid_t thread) {
     return process->pidfd >= 0;
 }
 
-/* A thread's descriptor tells by itself when the thread has ended; a process's says nothing of the thread. */
+/* True if the thread still runs. A thread's pidfd tells that; with a process's pidfd, tgkill(2) of signal 0 does. */
 static bool still(const struct fp_process *process) {
     return !process->whole || syscall(SYS_tgkill, process->pid, process->thread, 0) == 0;
 }
 
-/* With the descriptor, the watch on it ends. */
+/* Closing the pidfd ends epoll's watch on it, too. */
 static void drop(struct fp_process *process) {
     if (process->pidfd >= 0 && process->thread != 0)
         close(process->pidfd);
@@ -81,7 +81,7 @@ static bool has_ended(const struct fp_process *process) {
     return process->thread != 0 && poll(&look, 1, 0) > 0;
 }
 
-/* A call that still uses it drops it at its end. */
+/* The process has ended. If a call still uses it, that call drops it at its end. */
 static void notice_end(struct fp_source *source, uint32_t events) {
     struct fp_process *process = (struct fp_process *)source;
     (void)events;
@@ -107,7 +107,7 @@ static void keep(struct fp_process *process) {
         fp_supervisor_watch(watcher, &process->ended);
 }
 
-/* Where its place is another's that is in use, it is kept for this call alone. */
+/* If another process is in use in its slot of the table, this one is kept for the current call only. */
 static struct fp_process *get_unkept(pid_t thread) {
     struct fp_process *process = calloc(1, sizeof *process);
     if (process && !look_up(process, thread)) {

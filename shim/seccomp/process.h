@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The threads and processes that the supervisor serves: a descriptor (pidfd) for each, and who it is in the table. A
- * bounded number of them is kept. A descriptor never stands for another process that got the same id: of one that has
- * ended, the kernel says ESRCH, and it is looked up anew.
+ * The threads and processes that the supervisor serves: a pidfd for each, and its owner in the shared table. A bounded
+ * number of them is kept. A pidfd never means another process with the same id: after the end of its process the kernel
+ * answers ESRCH, and the id is looked up again.
  */
 #ifndef FREEPORT_SHIM_SECCOMP_PROCESS_H
 #define FREEPORT_SHIM_SECCOMP_PROCESS_H
@@ -15,45 +15,45 @@
 #include <sys/types.h>
 
 struct fp_process {
-    struct fp_source ended; /* of one that is kept: its pidfd */
+    struct fp_source ended; /* the pidfd of a kept one, which is readable when it ends */
     fp_owner owner;
     pid_t thread; /* 0: none */
-    pid_t pid;    /* the process that the thread is of */
+    pid_t pid;    /* the thread's process */
     int pidfd;
-    unsigned used;         /* by how many calls at the moment */
+    unsigned used;         /* the number of calls that use it now */
     signed char preloaded; /* 0: not looked at; else 1, or -1 for no */
-    bool whole;            /* pidfd is the process's, not the thread's: the kernel knows no other (before 6.9) */
+    bool whole;            /* pidfd is of the process, not of the thread: before Linux 6.9 there is no other */
     bool fresh;            /* it was looked up for this call */
     bool over;             /* it has ended */
-    bool kept;             /* in the table of those that are kept */
+    bool kept;             /* it is in the table of kept ones */
 };
 
-/* From here on, what is kept of a process goes when the process ends. Called once. */
+/* Starts to watch for the ends of processes, at which they are dropped from the table. Called once. */
 void fp_process_watch(struct fp_supervisor *supervisor);
 
-/* Looks a thread up; NULL where it has ended, or, with errno EMFILE or ENFILE, where no descriptor is left. */
+/* Looks a thread up. NULL if it has ended, or, with errno EMFILE or ENFILE, if no descriptor is left. */
 struct fp_process *fp_process_get(pid_t thread);
 void fp_process_put(struct fp_process *process);
 
-/* What fp_process_get() keeps of a thread is out of date. */
+/* Drops a kept thread that is out of date. */
 void fp_process_forget(struct fp_process *process);
 
 /*
- * A descriptor of the program's as one of the supervisor's own, to be closed; or a negative errno: -EBADF, -ESRCH,
- * -EPERM, -EMFILE, -ENFILE.
+ * Duplicates a descriptor of the program into the supervisor; the caller closes it. Or a negative errno: -EBADF,
+ * -ESRCH, -EPERM, -EMFILE, -ENFILE.
  */
 int fp_process_descriptor(const struct fp_process *process, int number);
 
 /*
- * Which ports the process has used by their own number; NULL where there is no memory. Of a bounded number of
- * processes: one that is forgotten, or has just been forked, sees the sentinels again.
+ * The ports that the process has used by their own number; NULL without memory. Kept for a bounded number of processes:
+ * one that was dropped, or was just forked, sees the sentinels again.
  */
 struct fp_usage *fp_process_usage(const struct fp_process *process);
 
-/* Whether the process has the segment mapped: a shim works in it, too. Looked at once. */
+/* True if the process has the segment mapped, so that a shim works in it as well. Looked up once. */
 bool fp_process_preloaded(struct fp_process *process, dev_t device, ino_t inode);
 
-/* Closes the descriptors of all that no call uses at the moment. */
+/* Closes the pidfds of all that no call uses now. */
 void fp_process_trim(void);
 
 #endif

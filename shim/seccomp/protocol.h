@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the launcher and a session's supervisor say to each other, over a SOCK_SEQPACKET socket of the abstract name
- * that FREEPORT_SUPERVISOR holds. Both are of one build.
+ * The messages between the launcher and a session's supervisor, over a SOCK_SEQPACKET socket. Its abstract name is in
+ * FREEPORT_SUPERVISOR. Both programs are of one build.
  *
  *   launcher                      supervisor
  *   connect                  ->
@@ -24,7 +24,7 @@
 
 enum { FP_PROTOCOL_VERSION = 1, FP_SUPERVISOR_NAME_BYTES = 64 };
 
-/* What the supervisor could not do. */
+/* The step that failed in the supervisor. */
 enum fp_step {
     FP_STEP_NONE,
     FP_STEP_DESCENT, /* the launcher does not descend from it */
@@ -39,12 +39,12 @@ struct fp_hello {
     uint32_t version;
     uint32_t step; /* enum fp_step */
     int32_t error; /* of that step: 0, or a negative errno */
-    uint32_t said; /* a launcher of this session has said already why it can't */
-    int32_t id;    /* what listen(-1, FP_PROBE_BACKLOG) returns to a process that this supervisor serves already */
+    uint32_t said; /* a launcher of this session has printed the reason already */
+    int32_t id;    /* the result of listen(-1, FP_PROBE_BACKLOG) in a process that this supervisor serves already */
     struct fp_filter filter;
 };
 
-/* A call that no program makes: on no descriptor, and with this backlog. Without a supervisor it is EBADF. */
+/* listen() with descriptor -1 and this backlog is a call that no program makes. Without a supervisor it gives EBADF. */
 enum { FP_PROBE_BACKLOG = 0x66707662 };
 
 struct fp_request {

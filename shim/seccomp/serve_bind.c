@@ -4,8 +4,7 @@
 
 #include <unistd.h>
 
-/* Nothing falls back silently to an unmanaged port: a bind that can't be looked into fails, unless the kernel fails it.
- */
+/* The answer to a bind whose address or socket can't be read: it fails, since it must not fall back to the kernel. */
 static int64_t unseen(int error) {
     return error == -EBADF || error == -ESRCH ? FP_GOES_ON : error;
 }
@@ -28,7 +27,7 @@ int64_t fp_serve_bind(struct fp_notice *notice) {
     const struct fp_segment_facts *facts = &notice->caller.guest->handle.facts;
     if (fp_address_port(to) != 0)
         notice->caller.preloaded = fp_process_preloaded(notice->process, facts->device, facts->inode);
-    /* A sentinel may be another thread's at the same moment, and a report may have a slow reader. */
+    /* The call may block: another thread may bind the same sentinel now, and a report may have a slow reader. */
     if (fp_address_port(to) != 0 || fp_guest_reports(notice->caller.guest))
         fp_notice_may_wait(notice);
     return after(fp_rewrite_bind(&notice->caller, bind, fd, to, length), fd);

@@ -12,9 +12,9 @@ static void set_blocking(int fd, bool blocking) {
 }
 
 /*
- * A connection that can't be made at once is begun here, and waited for by the program itself: the kernel takes its
- * call for one that waits for the connection under way, whatever the address. So signals, timeouts and the end of the
- * program do there what they always do. While the connection is begun the socket counts as non-blocking.
+ * Begins a connection, with the socket non-blocking for that moment. If it is not made at once, the program's own call
+ * goes on in the kernel and waits for it; the kernel does not look at the address then. So signals, timeouts and the
+ * end of the program act on a call of the program, as ever.
  */
 static int64_t begin_connection(int fd, const struct sockaddr *to, socklen_t length) {
     bool blocking = fp_socket_type(fd) != SOCK_DGRAM && !(fcntl(fd, F_GETFL) & O_NONBLOCK);

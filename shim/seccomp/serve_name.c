@@ -16,13 +16,13 @@ struct name {
     socklen_t length;
 };
 
-/* The room that the program has for a name; 0: too little for half a port, or none that can be read. */
+/* The size of the program's buffer for a name; 0 if it can't be read, or has no room for any byte of the port. */
 static socklen_t room_of(const struct fp_notice *notice, uint64_t at) {
     int32_t room = 0;
     return fp_notice_read(notice, at, &room, sizeof room) && room >= 3 ? (socklen_t)room : 0;
 }
 
-/* Whether the name reads otherwise in this session: then it is changed. */
+/* True if the name has a sentinel's port in this session; it is changed then. */
 static bool renamed(struct fp_notice *notice, int fd, struct name *name, socklen_t room, rewrite_name *rewrite) {
     struct sockaddr *address = (struct sockaddr *)&name->address;
     if (!fp_guest_may_rename(notice->caller.guest, address, room, name->length))
@@ -38,7 +38,7 @@ static bool write_name(const struct fp_notice *notice, const struct name *name, 
            fp_notice_write(notice, length_at, &name->length, sizeof name->length);
 }
 
-/* Where the name is what the kernel says, the kernel says it; and the program's memory is not looked at. */
+/* Answers with the changed name. Else the call goes on in the kernel, and the program's memory is not read. */
 static int64_t serve(struct fp_notice *notice, get_name *get, rewrite_name *rewrite) {
     int fd = notice->caller.guest->renames ? fp_notice_socket(notice, notice->argument[0]) : -1;
     if (fd < 0)
@@ -63,7 +63,7 @@ int64_t fp_serve_getpeername(struct fp_notice *notice) {
     return serve(notice, getpeername, fp_rewrite_peer_name);
 }
 
-/* Whether a descriptor can be given to the program for sure, since a connection that was accepted can't be put back. */
+/* True if the program surely has room for a descriptor: an accepted connection can't be put back. */
 static bool has_room(const struct fp_notice *notice) {
     struct rlimit limit;
     return prlimit(notice->process->pid, RLIMIT_NOFILE, NULL, &limit) == 0 && limit.rlim_cur > 0 &&
@@ -78,8 +78,7 @@ static bool accepts_without_waiting(int fd) {
 }
 
 /*
- * The connection is made the supervisor's and given to the program, with the name of the one who connected as the
- * session has it.
+ * Accepts the connection in the supervisor and gives it to the program, with the peer's name as this session sees it.
  */
 static int64_t accept_for(struct fp_notice *notice, int fd, int flags, socklen_t room) {
     struct name name = {.length = sizeof name.address};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls that receive a datagram with the name of its sender. The next datagram's name is looked at first, and where it
- * is what the kernel says, or there is no datagram yet, the call goes on in the kernel. So a call that waits is the
- * program's own, which its signals interrupt; the name that it comes back with is the kernel's.
+ * Calls that receive a datagram with its sender's name. The next datagram's name is looked at first (MSG_PEEK). If it
+ * needs no change, or if there is no datagram yet, the call goes on in the kernel. So only the program's own call
+ * waits, and its signals interrupt it; a datagram that it waits for comes with the kernel's name.
  */
 #include "message.h"
 #include "notice.h"
@@ -14,7 +14,7 @@
 
 enum { NAME_BYTES = sizeof(struct sockaddr_storage) };
 
-/* Of what the kernel has queued on errors, a look takes it away. */
+/* False for MSG_ERRQUEUE: there, MSG_PEEK would remove the message. */
 static bool can_look(int flags) {
     return !(flags & MSG_ERRQUEUE);
 }
@@ -28,7 +28,8 @@ static bool renames(struct fp_notice *notice, int fd, struct sockaddr_storage *n
     return fp_address_port(address) != port;
 }
 
-/* 1: the next datagram's sender has another name in this session; 0: the kernel goes on; or an error, which it had. */
+/* 1 if the next datagram's sender has a sentinel's name here; 0 if the call goes on in the kernel; or a negative errno.
+ */
 static int look(struct fp_notice *notice, int fd, int flags, socklen_t room) {
     struct sockaddr_storage name;
     struct iovec nothing = {.iov_base = notice->buffers->data, .iov_len = 0};
@@ -40,7 +41,7 @@ static int look(struct fp_notice *notice, int fd, int flags, socklen_t room) {
     return renames(notice, fd, &name, room, message.msg_namelen);
 }
 
-/* A datagram socket of the program's, where names are the session's; or -1. */
+/* The program's socket, if it is a datagram socket and names are rewritten; or -1. */
 static int receiver(struct fp_notice *notice) {
     if (!notice->caller.guest->renames)
         return -1;
@@ -91,7 +92,7 @@ int64_t fp_serve_recvfrom(struct fp_notice *notice) {
     return result;
 }
 
-/* Receives a message, and writes it to where the program wants it. -EAGAIN where there is none. */
+/* Receives a message and writes it to the program's memory. -EAGAIN without one. */
 static int64_t receive(struct fp_notice *notice, int fd, const struct fp_message *message, int flags) {
     struct sockaddr_storage name;
     struct fp_buffers *buffers = notice->buffers;
@@ -115,7 +116,7 @@ static int64_t receive(struct fp_notice *notice, int fd, const struct fp_message
     return fp_message_write(notice, message, &received, size) ? got : -EFAULT;
 }
 
-/* The control data of a 32-bit program is of another shape: such a call is left to the kernel. */
+/* False for a 32-bit program's call with control data, which has another layout: it goes on in the kernel. */
 static bool can_receive(const struct fp_notice *notice, const struct fp_message *message) {
     return message->name != 0 && message->name_length >= 4 && message->name_length <= INT32_MAX &&
            (!notice->compat || message->control == 0 || message->control_length == 0);
@@ -142,7 +143,7 @@ static bool read_message(const struct fp_notice *notice, unsigned number, struct
     return fp_message_read(notice, notice->argument[1] + number * fp_message_stride(notice), message);
 }
 
-/* All that there are, without waiting for more: the program calls again for the rest. */
+/* Receives the datagrams that are there, without waiting for more. The program calls again for the rest. */
 static int64_t receive_all(struct fp_notice *notice, int fd, unsigned count, int flags) {
     unsigned got = 0;
     for (; got < count; got++) {

@@ -10,23 +10,23 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What the supervisor's own memory can't stand for, and what it must not do to the program or to itself. */
+/* Flags for the supervisor's call: without MSG_ZEROCOPY, and neither blocking nor with SIGPIPE. */
 static int own_flags(int flags) {
     return (flags & ~MSG_ZEROCOPY) | MSG_DONTWAIT | MSG_NOSIGNAL;
 }
 
-/* A connection's data goes where the connection goes, whatever the address: but for what begins one. */
+/* True if the address of the send counts: not on a connected TCP socket, unless the send begins the connection. */
 static bool addressed(int fd, int flags) {
     return (flags & MSG_FASTOPEN) || fp_socket_type(fd) != SOCK_STREAM;
 }
 
-/* A line of /proc/PID/status with a set of signals. */
+/* A set of signals in a line of /proc/PID/status. */
 static uint64_t signals_of(const char *status, const char *name) {
     const char *line = strstr(status, name);
     return line ? strtoull(line + strlen(name), NULL, 16) : 0;
 }
 
-/* Whether a signal waits for the program, which would have interrupted its call. */
+/* True if a signal is pending that would have interrupted the program's own call. */
 static bool interrupted(const struct fp_notice *notice) {
     char path[32], text[2048];
     snprintf(path, sizeof path, "/proc/%d/status", (int)notice->thread);
@@ -44,8 +44,8 @@ static bool interrupted(const struct fp_notice *notice) {
 enum { LOOK_MS = 10 };
 
 /*
- * Waits until the socket takes more, as the program's own call would: until then, whether the program is there still
- * and has no signal is looked at again and again, since no handler runs meanwhile. 0, or a negative errno.
+ * Waits until the socket takes more data, as the program's own call would. No handler of the program runs meanwhile, so
+ * this checks again and again that the program lives and has no signal pending. 0, or a negative errno.
  */
 static int wait_for_room(struct fp_notice *notice, int fd, int flags) {
     struct pollfd ready = {.fd = fd, .events = POLLOUT};
@@ -55,7 +55,7 @@ static int wait_for_room(struct fp_notice *notice, int fd, int flags) {
         return 0;
     fp_notice_may_wait(notice);
     if (notice->leads)
-        return -ENOBUFS; /* no thread is left that could receive meanwhile */
+        return -ENOBUFS; /* no other thread can receive notifications meanwhile */
     for (;;) {
         if (poll(&ready, 1, LOOK_MS) > 0)
             return 0;
@@ -64,7 +64,7 @@ static int wait_for_room(struct fp_notice *notice, int fd, int flags) {
     }
 }
 
-/* A connection that the send has begun (MSG_FASTOPEN) is waited for, and the data goes over it then. */
+/* Sends a message. If the send begins a connection (MSG_FASTOPEN), waits for that and sends the data over it. */
 static int64_t send_message(struct fp_notice *notice, int fd, struct msghdr *message, int flags) {
     for (;;) {
         ssize_t sent = sendmsg(fd, message, own_flags(flags));
@@ -110,7 +110,7 @@ int64_t fp_serve_sendto(struct fp_notice *notice) {
     return result;
 }
 
-/* Where a message goes: as fp_rewrite_datagram(), and what it says is copied to *to, of *length. */
+/* The destination of a message, in *to and *length. */
 static bool may_redirect(const struct fp_notice *notice, const struct fp_message *message, struct sockaddr_storage *to,
                          socklen_t *length) {
     /* A name that is too long the kernel cuts here, and only here; one of a negative length it refuses. */
@@ -121,7 +121,7 @@ static bool may_redirect(const struct fp_notice *notice, const struct fp_message
            fp_guest_may_redirect(notice->caller.guest, (const struct sockaddr *)to, *length);
 }
 
-/* Sends what the program has in its memory, to that address or, where there is none, to none. */
+/* Sends the program's data to the address, or without one if `to` is NULL. */
 static int64_t send_copy(struct fp_notice *notice, int fd, const struct fp_message *message,
                          struct sockaddr_storage *to, socklen_t length, int flags) {
     int64_t size = fp_message_data(notice, message);
@@ -182,7 +182,7 @@ static bool any_may_redirect(const struct fp_notice *notice) {
     return false;
 }
 
-/* One message to where it goes: its own address, or another one. */
+/* Sends one message to its destination, rewritten or not. */
 static int64_t send_one(struct fp_notice *notice, int fd, const struct fp_message *message, int flags) {
     struct sockaddr_storage address, instead;
     socklen_t length = message->name_length;
@@ -201,8 +201,8 @@ static int64_t send_one(struct fp_notice *notice, int fd, const struct fp_messag
 }
 
 /*
- * One after the other, as the kernel does it: an error counts only where nothing was sent before it. Only the first may
- * wait: what is left is the program's next call.
+ * Sends the messages one after the other, as the kernel does: an error is the result only if no message was sent before
+ * it. Only the first may wait; the program calls again for the rest.
  */
 static int64_t send_all(struct fp_notice *notice, int fd, int flags) {
     unsigned sent = 0;

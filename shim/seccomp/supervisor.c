@@ -32,19 +32,20 @@
 enum {
     MOST_THREADS = 32,
     STACK_BYTES = 256 * 1024,
-    RESERVED_DESCRIPTORS = 400, /* for processes that are kept, and for what each thread opens for a moment */
+    RESERVED_DESCRIPTORS =
+        400, /* for the pidfds of kept processes, and for descriptors that threads have open for a moment */
     MOST_ANCESTORS = 4096,
     IDLE_SECONDS = 10,
 };
 
-/* Where notifications of a program and its descendants come from. */
+/* The source of notifications of one program and its descendants. */
 struct fp_listener {
     struct fp_source source;
-    struct fp_stream standard_error; /* what its descriptor 2 was when it was launched */
-    atomic_uint uses;                /* calls that have not been answered, and one while it is listened to */
+    struct fp_stream standard_error; /* the identity of its descriptor 2 when it was launched */
+    atomic_uint uses;                /* the number of unanswered calls, and one more while it is listened to */
 };
 
-/* A launcher that has connected. */
+/* A launcher that has connected, and is not served yet. */
 struct guest_at_door {
     struct fp_source source;
     pid_t pid;
@@ -60,7 +61,7 @@ struct fp_supervisor {
     pthread_mutex_t lead; /* held by the thread that receives */
     atomic_uint threads, idle;
     atomic_uint listeners;
-    struct fp_hello hello; /* what launchers are told; its filter is made for the first */
+    struct fp_hello hello; /* the message for launchers; the filter in it is built for the first one */
     bool has_filter;
     rlim_t descriptors;
 };
@@ -92,7 +93,7 @@ void fp_notice_may_wait(struct fp_notice *notice) {
     pthread_mutex_unlock(&supervisor->lead);
 }
 
-/* What a notice is read from and written to. */
+/* Reading and answering a notice. */
 
 bool fp_notice_read(const struct fp_notice *notice, uint64_t address, void *out, size_t size) {
     struct iovec local = {.iov_base = out, .iov_len = size};
@@ -124,7 +125,7 @@ static int descriptor_of(struct fp_notice *notice, int number) {
         if (!notice->process)
             return -errno;
         int fd = fp_process_descriptor(notice->process, number);
-        if (fd == -ESRCH) { /* of an earlier thread of that id */
+        if (fd == -ESRCH) { /* the kept pidfd was of an earlier thread with that id */
             fp_process_forget(notice->process);
             fp_process_put(notice->process);
             notice->process = NULL;
@@ -142,8 +143,8 @@ int fp_notice_socket(struct fp_notice *notice, uint64_t number) {
     if (fd < 0)
         return fd;
     /*
-     * Whatever was read so far was this program's, if it is there still: a thread that was known before has just been
-     * so, since its descriptor was given.
+     * The memory that was read so far was this program's if the program still waits. A thread that was known before was
+     * alive when its descriptor was duplicated, which proves the same.
      */
     if ((notice->process->fresh || notice->process->whole) && !fp_notice_waits(notice)) {
         close(fd);
@@ -167,7 +168,7 @@ bool fp_notice_give(struct fp_notice *notice, int fd, bool close_on_exec) {
         return true;
     if (errno != EINVAL)
         return false;
-    give.flags = 0; /* before Linux 5.14, given and answered are two */
+    give.flags = 0; /* before Linux 5.14, giving the descriptor and answering are two steps */
     int number = ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &give);
     struct seccomp_notif_resp answer = {.id = notice->id, .val = number};
     return number >= 0 && ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) == 0;
@@ -191,7 +192,7 @@ static int64_t (*const served[FP_CALLS])(struct fp_notice *) = {
     [FP_CALL_RECVMMSG] = fp_serve_recvmmsg,
 };
 
-/* 32-bit x86: the call's own number and arguments. */
+/* Replaces socketcall(2) of 32-bit x86 by the call behind it. */
 static void unfold_socketcall(struct fp_notice *notice) {
     uint32_t arguments[6] = {0};
     static const unsigned char counts[FP_CALLS] = {
@@ -223,7 +224,7 @@ static void answer(const struct fp_notice *notice, int64_t result) {
         answer.error = (int32_t)result;
     else
         answer.val = result;
-    /* It fails where the program has been killed meanwhile: nothing of it is left to be told. */
+    /* Fails if the program was killed meanwhile, which needs no answer. */
     ioctl(notice->listener->source.fd, SECCOMP_IOCTL_NOTIF_SEND, &answer);
 }
 
@@ -237,7 +238,7 @@ static void let_go(struct fp_listener *listener) {
     free(listener);
 }
 
-/* This thread's; it may not be the leader any more when it comes back. */
+/* This thread's buffers. */
 static _Thread_local struct fp_buffers *own_buffers;
 static _Thread_local bool leads;
 
@@ -272,7 +273,7 @@ static void take_notice(struct fp_source *source, uint32_t events) {
         memset(&received, 0, sizeof received);
         if (ioctl(source->fd, SECCOMP_IOCTL_NOTIF_RECV, &received.notice) == 0)
             serve_notice(listener, &received.notice);
-    } else if (events & (EPOLLHUP | EPOLLERR)) { /* none of its programs is left */
+    } else if (events & (EPOLLHUP | EPOLLERR)) { /* the last program under this filter has ended */
         fp_supervisor_forget(source->supervisor, source);
         let_go(listener);
     }
@@ -359,7 +360,7 @@ static int fail(struct fp_hello *hello, enum fp_step step, int error) {
     return error;
 }
 
-/* Whether the launcher can be served. Asked with what can't be had: where the kernel refuses nothing, it says so. */
+/* Checks that the launcher can be served, by calls that must fail: with EBADF or EFAULT, the kernel allows them. */
 static int look_at(struct fp_supervisor *supervisor, struct guest_at_door *launcher, struct fp_hello *hello) {
     char byte;
     struct iovec local = {.iov_base = &byte, .iov_len = 1}, remote = {.iov_base = NULL, .iov_len = 1};
@@ -474,7 +475,7 @@ static void lead(struct fp_supervisor *supervisor) {
     source->ready(source, event.events);
 }
 
-/* Waits until this thread is to receive. False where it was not needed for long, and another one is there. */
+/* Waits until this thread is the leader. False if it was idle for long and another thread is idle: it may end. */
 static bool take_the_lead(struct fp_supervisor *supervisor, bool stays) {
     int error;
     atomic_fetch_add(&supervisor->idle, 1);
@@ -506,6 +507,6 @@ static void *serve(void *context) {
 void fp_supervisor_serve(struct fp_supervisor *supervisor) {
     atomic_fetch_add(&supervisor->threads, 1);
     fp_process_watch(supervisor);
-    serve_on(supervisor, true); /* /proc has nothing more to tell of a process whose first thread has ended */
+    serve_on(supervisor, true); /* the first thread stays, since without it /proc says nothing about the process */
     abort();
 }

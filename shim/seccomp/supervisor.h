@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The supervisor of a session's programs that never call libc: a process that all of them descend from. It takes what
- * the filter notifies, does what is the session's on the program's own socket, and lets the kernel go on with the rest.
+ * The supervisor of programs that never call libc: a process that all of them descend from. It receives the filter's
+ * notifications, makes the session's calls on duplicates of the programs' sockets, and lets the kernel make the others.
  *
- * One thread at a time receives. A call that may take a while hands that over to another thread before it begins.
- * Threads are made when they are needed, up to a bound; so are the descriptors that are kept.
+ * One thread at a time receives notifications. Before a call that may block, it lets another thread receive. Threads
+ * are started as they are needed, up to a bound. The number of kept descriptors is bounded, too.
  */
 #ifndef FREEPORT_SHIM_SECCOMP_SUPERVISOR_H
 #define FREEPORT_SHIM_SECCOMP_SUPERVISOR_H
@@ -16,22 +16,22 @@
 
 struct fp_supervisor;
 
-/* Something that is waited for beside the programs. `ready` runs in one thread at a time. */
+/* A descriptor that the supervisor waits for. `ready` runs in one thread at a time. */
 struct fp_source {
     int fd;
     void (*ready)(struct fp_source *source, uint32_t events);
     struct fp_supervisor *supervisor; /* filled in by fp_supervisor_watch() */
 };
 
-/* Made before the process whose descendants are to be served. NULL, with errno, where it can't be. */
+/* To be called before the supervisor process is forked. NULL, with errno, on failure. */
 struct fp_supervisor *fp_supervisor_new(struct fp_guest *guest);
 
 /* The name of the socket that launchers connect to: FREEPORT_SUPERVISOR. */
 const char *fp_supervisor_name(const struct fp_supervisor *supervisor);
 
 /*
- * To be called in the process that is to serve: opens the socket, and raises the limit on descriptors. 0 or a negative
- * errno. Nothing is served yet; launchers that connect from here on wait.
+ * To be called in the supervisor process: opens the socket, and raises the limit on descriptors. 0 or a negative errno.
+ * Nothing is served yet; launchers that connect from here on wait.
  */
 int fp_supervisor_open(struct fp_supervisor *supervisor);
 
