@@ -44,10 +44,8 @@ static bool wait_for(struct fp_lock_word *lock, fp_owner self) {
     }
 }
 
-void fp_lock(struct fp_segment *segment, struct fp_locked *locked) {
+void fp_lock_alone(struct fp_segment *segment, struct fp_locked *locked) {
     struct fp_lock_word *lock = &segment->lock;
-    fp_alone_begin(&locked->alone);
-
     locked->lock = NULL;
     if (atomic_load_explicit(&lock->state, memory_order_acquire) != FP_LOCK_READY)
         return;
@@ -56,11 +54,20 @@ void fp_lock(struct fp_segment *segment, struct fp_locked *locked) {
         locked->lock = lock;
 }
 
-void fp_unlock(struct fp_locked *locked) {
+void fp_unlock_alone(struct fp_locked *locked) {
     /* If the lock was taken from this process meanwhile, its new holder releases it. */
     fp_owner holder = locked->holder;
     if (locked->lock)
         atomic_compare_exchange_strong_explicit(&locked->lock->holder, &holder, 0, memory_order_release,
                                                 memory_order_relaxed);
+}
+
+void fp_lock(struct fp_segment *segment, struct fp_locked *locked) {
+    fp_alone_begin(&locked->alone);
+    fp_lock_alone(segment, locked);
+}
+
+void fp_unlock(struct fp_locked *locked) {
+    fp_unlock_alone(locked);
     fp_alone_end(&locked->alone);
 }

@@ -30,4 +30,8 @@ void fp_lock_prepare(struct fp_segment *segment);
 void fp_lock(struct fp_segment *segment, struct fp_locked *locked);
 void fp_unlock(struct fp_locked *locked);
 
+/* The same where the thread is between fp_alone_begin() and fp_alone_end() already: no system call. */
+void fp_lock_alone(struct fp_segment *segment, struct fp_locked *locked);
+void fp_unlock_alone(struct fp_locked *locked);
+
 #endif

@@ -47,6 +47,8 @@ void fp_search_even_first(struct fp_search *search) {
 
 /* The range's port number `rank`, from 0 on. */
 static uint16_t port_of_rank(const struct fp_range *range, unsigned rank) {
+    if (range->size == range->last - range->first + 1u)
+        return (uint16_t)(range->first + rank);
     for (unsigned word = range->first / 64; word <= range->last / 64u; word++) {
         uint64_t bits = range->ports.words[word];
         unsigned count = (unsigned)__builtin_popcountll(bits);

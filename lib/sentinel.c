@@ -32,6 +32,11 @@ static uint16_t session_port(const struct fp_attempt *attempt, unsigned protocol
     return fp_index_find(attempt->fp->segment, &attempt->fp->session, protocol, attempt->bind->sentinel, &meaning);
 }
 
+/* Whether the owner of a session's port is gone. The process whose call this is, is there: /proc need not say so. */
+static bool owner_gone(const struct fp_attempt *attempt, fp_owner owner) {
+    return owner != attempt->self && fp_owner_gone(owner);
+}
+
 /* Makes a port, whose entry is claimed for it, the session's. False where the session has got one meanwhile. */
 static bool enter(struct fp_attempt *attempt, unsigned protocol, uint16_t port) {
     return fp_index_add(attempt->fp->segment, &attempt->fp->session, protocol, attempt->bind->sentinel, port) == port;
@@ -93,7 +98,7 @@ static bool give_up_other(struct fp_attempt *attempt, uint16_t asked, uint16_t p
 static enum fp_choice choose(struct fp_attempt *attempt, uint16_t *port, bool *session) {
     struct fp_locked locked;
     enum fp_choice choice = FP_CHOICE_CLAIMED;
-    fp_lock(attempt->fp->segment, &locked);
+    fp_lock_alone(attempt->fp->segment, &locked);
     uint16_t asked = asked_for(attempt);
     *port = session_port(attempt, attempt->bind->protocol);
     if (asked != 0 && give_up_other(attempt, asked, *port))
@@ -113,7 +118,7 @@ static enum fp_choice choose(struct fp_attempt *attempt, uint16_t *port, bool *s
         *port = session_port(attempt, attempt->bind->protocol);
         *session = true;
     }
-    fp_unlock(&locked);
+    fp_unlock_alone(&locked);
     return choice;
 }
 
@@ -135,13 +140,13 @@ static int probe(struct fp_attempt *attempt, uint16_t port) {
 /* Turns somebody else's entry into a claim of this session's, unless the session has got a port meanwhile. */
 static bool seize(struct fp_attempt *attempt, uint16_t port) {
     struct fp_locked locked;
-    fp_lock(attempt->fp->segment, &locked);
+    fp_lock_alone(attempt->fp->segment, &locked);
     bool seized = session_port(attempt, attempt->bind->protocol) == 0 && fp_attempt_claim(attempt, port);
     if (seized && !enter(attempt, attempt->bind->protocol, port)) {
         fp_attempt_give_up(attempt, port, true, -EAGAIN);
         seized = false;
     }
-    fp_unlock(&locked);
+    fp_unlock_alone(&locked);
     return seized;
 }
 
@@ -155,14 +160,14 @@ static void pledge(struct fp_attempt *attempt, uint16_t port) {
     fp_meaning meaning = fp_with_state(attempt->meaning & ~FP_NAMED, FP_PLEDGED);
     if (attempt->bind->named[other])
         meaning |= FP_NAMED;
-    fp_lock(segment, &locked);
+    fp_lock_alone(segment, &locked);
     if (session_port(attempt, other) == 0 && !fp_hint(segment->taken[other], port) &&
         fp_entry_claim(segment, other, port, 0, attempt->self, meaning)) {
         fp_entry_record(segment, other, port, meaning, NULL);
         if (!enter(attempt, other, port))
             fp_entry_release(segment, other, port, attempt->self);
     }
-    fp_unlock(&locked);
+    fp_unlock_alone(&locked);
 }
 
 /* Whether the session's port is held for sure: by the socket that was bound to it last, which is there still. */
@@ -268,9 +273,9 @@ static bool settled(struct fp_attempt *attempt, uint16_t port, fp_owner owner, f
 /* A stranger holds the session's port: the session is to have another one. */
 static void forget(struct fp_attempt *attempt, uint16_t port, fp_owner owner) {
     struct fp_locked locked;
-    fp_lock(attempt->fp->segment, &locked);
+    fp_lock_alone(attempt->fp->segment, &locked);
     fp_entry_refused(attempt->fp->segment, attempt->bind->protocol, port, attempt->search.serial, owner);
-    fp_unlock(&locked);
+    fp_unlock_alone(&locked);
 }
 
 /* Whether a foreign socket holds the port, and none of the session's. A socket of the session's that is found is noted.
@@ -279,7 +284,7 @@ static bool stranger_holds(struct fp_attempt *attempt, uint16_t port, fp_owner o
     if (proved(attempt, port))
         return false;
     const struct fp_segment_facts *facts = &attempt->fp->facts;
-    pid_t likely = fp_owner_gone(owner) ? 0 : fp_owner_pid(owner);
+    pid_t likely = owner_gone(attempt, owner) ? 0 : fp_owner_pid(owner);
     struct fp_holder found;
     bool held = fp_held_by_stranger(attempt->bind->protocol, port, likely, facts->device, facts->inode, &found);
     if (found.socket != 0)
@@ -410,9 +415,7 @@ static int bind_beside(struct fp_attempt *attempt, uint16_t port, fp_owner owner
 
 /* Whether a bind of its own flags may succeed beside a stranger, who came when whoever had the port had closed it. */
 static bool may_join(const struct fp_bind *bind) {
-    struct fp_reuse reuse;
-    fp_reuse_get(bind->fd, &reuse);
-    return reuse.port || (bind->protocol == FP_UDP_INDEX && reuse.address);
+    return fp_reuse_port(bind->fd) || (bind->protocol == FP_UDP_INDEX && fp_reuse_address(bind->fd));
 }
 
 /*
@@ -435,7 +438,7 @@ static int bind_session(struct fp_attempt *attempt, uint16_t port) {
         return -EAGAIN;
     if (fp_state(meaning) == FP_BOUND && proved(attempt, port))
         return bind_beside(attempt, port, owner, meaning, true);
-    bool gone = fp_owner_gone(owner);
+    bool gone = owner_gone(attempt, owner);
     if (fp_state(meaning) == FP_CLAIMED && !gone)
         return settled(attempt, port, owner, meaning) ? -EAGAIN : bind_beside_stuck(attempt, port, owner, meaning);
     if (gone || fp_is_kept(meaning) || may_join(attempt->bind))
@@ -526,7 +529,7 @@ static bool foreign_alone(struct fp_attempt *attempt, uint16_t port, fp_owner ow
     struct fp_segment *segment = attempt->fp->segment;
     fp_meaning twin = fp_entry_meaning(segment, !attempt->bind->protocol, port);
     bool told = fp_state(twin) == FP_EXPORTED && fp_is_of_session(segment, twin, &attempt->fp->session);
-    return fp_owner_gone(owner) || (fp_state(meaning) == FP_PLEDGED && !told);
+    return owner_gone(attempt, owner) || (fp_state(meaning) == FP_PLEDGED && !told);
 }
 
 /* Whether the session's port is lost: a foreign process is bound to it. */

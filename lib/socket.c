@@ -33,12 +33,17 @@ static int protocol_by_type(int fd) {
     return type == SOCK_STREAM ? FP_TCP_INDEX : type == SOCK_DGRAM ? FP_UDP_INDEX : -EPROTONOSUPPORT;
 }
 
-int fp_inet_protocol(int fd) {
+/* SO_PROTOCOL's number; or -errno. */
+static int protocol_number(int fd) {
     int protocol;
     socklen_t length = sizeof protocol;
-    if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) != 0)
+    return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 ? protocol : -errno;
+}
+
+static int protocol_of(int number, int fd) {
+    if (number < 0)
         return protocol_by_type(fd);
-    switch (protocol) {
+    switch (number) {
     case IPPROTO_TCP:
     case IPPROTO_MPTCP:
         return FP_TCP_INDEX;
@@ -49,17 +54,24 @@ int fp_inet_protocol(int fd) {
     }
 }
 
+int fp_inet_protocol(int fd) {
+    return protocol_of(protocol_number(fd), fd);
+}
+
 /*
  * The name tells the family, since SO_PROTOCOL's numbers mean other things elsewhere, and whether it is bound already.
  * A raw socket of protocol 6 or 17 counts as bound: its port reads as its protocol, unless it was disconnected.
  */
-static int protocol_or_raw(const struct fp_calls *calls, int fd, struct sockaddr_storage *name) {
+static int inet_name(const struct fp_calls *calls, int fd, struct sockaddr_storage *name) {
     socklen_t length = sizeof *name;
     if (calls->getsockname(fd, (struct sockaddr *)name, &length) != 0)
         return -errno;
-    if (name->ss_family != AF_INET && name->ss_family != AF_INET6)
-        return -EPROTONOSUPPORT;
-    return fp_inet_protocol(fd);
+    return name->ss_family == AF_INET || name->ss_family == AF_INET6 ? 0 : -EPROTONOSUPPORT;
+}
+
+static int protocol_or_raw(const struct fp_calls *calls, int fd, struct sockaddr_storage *name) {
+    int error = inet_name(calls, fd, name);
+    return error == 0 ? fp_inet_protocol(fd) : error;
 }
 
 /* Of a socket that isn't bound, by its name. */
@@ -90,6 +102,19 @@ int fp_unbound_protocol(const struct fp_calls *calls, int fd) {
     if (protocol == FP_TCP_INDEX && disconnected_raw(fd, &name))
         protocol = -EPROTONOSUPPORT;
     atomic_store_explicit(&others, protocol != FP_TCP_INDEX, memory_order_relaxed);
+    return protocol >= 0 && fp_is_bound(fd, &name) ? -EINVAL : protocol;
+}
+
+int fp_binding_protocol(const struct fp_calls *calls, int fd) {
+    /* Raw sockets and other families may have that number, too; and SMC answers as TCP, but has another number. */
+    int number = protocol_number(fd);
+    if (number == IPPROTO_TCP && is_tcp(fd))
+        return FP_TCP_INDEX;
+    struct sockaddr_storage name;
+    int error = inet_name(calls, fd, &name);
+    int protocol = error == 0 ? protocol_of(number, fd) : error;
+    if (protocol >= 0 && disconnected_raw(fd, &name))
+        return -EPROTONOSUPPORT;
     return protocol >= 0 && fp_is_bound(fd, &name) ? -EINVAL : protocol;
 }
 
@@ -139,6 +164,14 @@ static int get_flag(int fd, int option) {
 
 static void set_flag(int fd, int option, int value) {
     setsockopt(fd, SOL_SOCKET, option, &value, sizeof value);
+}
+
+bool fp_reuse_address(int fd) {
+    return get_flag(fd, SO_REUSEADDR) != 0;
+}
+
+bool fp_reuse_port(int fd) {
+    return get_flag(fd, SO_REUSEPORT) != 0;
 }
 
 void fp_reuse_get(int fd, struct fp_reuse *reuse) {

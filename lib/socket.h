@@ -32,6 +32,12 @@ int fp_socket_protocol(const struct fp_calls *calls, int fd, struct sockaddr_sto
  */
 int fp_unbound_protocol(const struct fp_calls *calls, int fd);
 
+/*
+ * The same for one that is about to be bound to a number which may be a sentinel. TCP in two system calls; -EINVAL as
+ * in fp_unbound_protocol().
+ */
+int fp_binding_protocol(const struct fp_calls *calls, int fd);
+
 /* The protocol of a socket that is known to be of IPv4 or IPv6. */
 int fp_inet_protocol(int fd);
 
@@ -55,6 +61,8 @@ struct fp_reuse {
 };
 
 void fp_reuse_get(int fd, struct fp_reuse *reuse);
+bool fp_reuse_address(int fd);
+bool fp_reuse_port(int fd);
 
 /* Switches both off, for the moment of a bind; fp_reuse_restore() switches them back on. */
 void fp_reuse_off(int fd, struct fp_reuse *was);

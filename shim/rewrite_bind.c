@@ -194,11 +194,10 @@ static bool being_assigned(const struct fp_caller *caller, unsigned protocol, ui
 
 static int bind_number(const struct fp_caller *caller, fp_bind_call *call, int fd, uint16_t port,
                        const struct sockaddr *address, socklen_t length) {
-    struct sockaddr_storage name;
-    int protocol = fp_socket_protocol(&caller->guest->handle.calls, fd, &name);
+    int protocol = fp_binding_protocol(&caller->guest->handle.calls, fd);
     if (protocol < 0)
         return unknown_protocol(caller, protocol);
-    if (fp_is_bound(fd, &name) || being_assigned(caller, (unsigned)protocol, port))
+    if (being_assigned(caller, (unsigned)protocol, port))
         return FP_UNTOUCHED;
     switch (fp_number_meaning(caller->guest, (unsigned)protocol, port)) {
     case FP_NUMBER_SENTINEL:
@@ -233,10 +232,20 @@ int fp_rewrite_bind(const struct fp_caller *caller, fp_bind_call *call, int fd, 
     return bind_number(caller, call, fd, port, address, length);
 }
 
+static bool has_port(const struct fp_caller *caller, int fd) {
+    struct sockaddr_storage name;
+    socklen_t length = sizeof name;
+    return caller->guest->handle.calls.getsockname(fd, (struct sockaddr *)&name, &length) == 0 &&
+           (name.ss_family == AF_INET || name.ss_family == AF_INET6) && fp_address_port((struct sockaddr *)&name) != 0;
+}
+
 int fp_rewrite_listen(const struct fp_caller *caller, fp_bind_call *call, int fd) {
     if (!caller->guest->settings.managed[FP_TCP])
         return FP_UNTOUCHED;
     struct sockaddr_storage name;
+    /* Nearly every one is bound, and its name alone says so. */
+    if (has_port(caller, fd))
+        return FP_UNTOUCHED;
     int protocol = fp_socket_protocol(&caller->guest->handle.calls, fd, &name);
     if (protocol < 0)
         return unknown_protocol(caller, protocol);

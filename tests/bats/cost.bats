@@ -95,3 +95,11 @@ system_calls() {
     unset FREEPORT_UDP # or that server's port were one
     assert_equal "$(system_calls connect)" "$expected"
 }
+
+@test "a later bind of a TCP sentinel asks three things of its socket, and never for its name" {
+    local counts
+    counts=$(system_calls sentinel-again)
+    refute [ "$(awk '$1 == "getsockname"' <<<"$counts")" ]
+    # The protocol in two, and SO_REUSEPORT; the first one asks once more.
+    assert [ "$(awk '$1 == "getsockopt" { print $2 }' <<<"$counts")" -le $((3 * TIMES + 9)) ]
+}
