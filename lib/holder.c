@@ -11,9 +11,13 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { MOST_SOCKETS = 16, CHUNK = 1024, LINE = 512, PATH = 64 };
+
+/* How often all is looked at while a process is ending, and the pause between: on a busy machine that takes a while. */
+enum { MOST_LOOKS = 30, PAUSE_NS = 1000000 };
 
 struct sockets {
     uint64_t inodes[MOST_SOCKETS];
@@ -147,6 +151,7 @@ struct process_search {
     unsigned descriptors;  /* how many the last task had that was looked at, up to one of the sockets */
     bool hidden;           /* a process that this one may not look into */
     bool blind;            /* something could not be looked at, and might have shown one of ours */
+    bool ending;           /* a process of this user's is ending, which nobody may look into meanwhile */
     struct fp_holder last; /* the socket last found among the sockets; its pid is that of the process at hand */
 };
 
@@ -236,7 +241,7 @@ static void look_at_hidden(int directory, const char *id, struct process_search 
     if (!each_line(directory, path, note_status, &status) || !status.ours || status.has_memory)
         return;
     search->hidden = false;
-    search->blind |= status.state == 'R' || status.state == 'D';
+    search->ending |= status.state == 'R' || status.state == 'D';
 }
 
 /* What /proc/PID/status says of a process's place in the tree, and of its filters of system calls. */
@@ -412,12 +417,19 @@ bool fp_held_by_stranger(unsigned protocol, uint16_t port, pid_t likely, dev_t d
     /* The likely one is another user's: it has the port by the table, and nothing says otherwise. */
     bool ours = process_is_ours(proc, pid, &search) || search.hidden;
     search.by_table = false;
-    if (!ours)
+    for (unsigned look = 1; !ours; look++) {
+        search.ending = false;
         ours = any_number(proc, process_is_ours, &search);
+        if (!search.ending || look == MOST_LOOKS)
+            break;
+        const struct timespec pause = {.tv_nsec = PAUSE_NS};
+        nanosleep(&pause, NULL);
+        lseek(proc, 0, SEEK_SET);
+    }
     close(proc);
     if (ours && !search.hidden)
         *found = search.last;
-    if (ours || search.blind)
+    if (ours || search.blind || search.ending)
         return false;
     /* Nobody's of ours, and there still: not of one who has ended since. */
     find_sockets(&later, protocol, port);

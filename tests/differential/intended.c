@@ -167,6 +167,7 @@ static bool keeps_its_port(const struct difference *difference, const struct his
             return true;
         break;
     case OP_GETSOCKNAME:
+    case OP_GETPEERNAME: /* it can connect to itself by the port that it kept */
     case OP_LISTEN:
         return port_is_given_up(history, history->now.socket);
     default:
