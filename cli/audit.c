@@ -8,6 +8,7 @@
  */
 #include "assign.h"
 #include "cli.h"
+#include "clock.h"
 #include "owner.h"
 
 #include <stdio.h>
@@ -148,29 +149,22 @@ static void look(struct cli_audit *audit, bool first) {
     cli_sockets_free(sockets);
 }
 
-static int64_t ms_of(clockid_t clock) {
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
+/* The processor time of this process. */
 static int64_t spent_ms(void) {
-    return ms_of(CLOCK_PROCESS_CPUTIME_ID);
-}
-
-static int64_t now_ms(void) {
-    return ms_of(CLOCK_MONOTONIC);
+    struct timespec spent;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spent);
+    return (int64_t)spent.tv_sec * 1000 + spent.tv_nsec / 1000000;
 }
 
 static void watch(struct cli_audit *audit, struct cli_child *child) {
-    int64_t pause = PAUSE_MS, last = now_ms();
+    int64_t pause = PAUSE_MS, last = fp_now_ms();
     while (!child->ended) {
         cli_child_wait(child, (int)pause);
-        int64_t begin = spent_ms(), now = now_ms();
+        int64_t begin = spent_ms(), now = fp_now_ms();
         look(audit, false);
         /* Measured to the end of the look: listeners are read at its beginning, and their processes after that. */
-        if (now_ms() - last > audit->longest)
-            audit->longest = now_ms() - last;
+        if (fp_now_ms() - last > audit->longest)
+            audit->longest = fp_now_ms() - last;
         last = now;
         pause = PAUSE_SHARE * (spent_ms() - begin);
         if (pause < PAUSE_MS)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "lookup.h"
 #include "assign.h"
+#include "clock.h"
 #include "session.h"
 
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define SESSION_OPTION                                                                                                 \
     { "session", 0, "NAME", "FREEPORT_SESSION", "whose sentinel it is; auto: the worktree's" }
@@ -72,12 +72,6 @@ static bool served(const struct cli_lookup *search) {
     return found;
 }
 
-static int64_t now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static int complain(const struct cli_lookup *search, const char *verb) {
     const char *protocol = cli_protocol_name(search->protocol);
     if (search->sessions > 1) {
@@ -96,7 +90,7 @@ static int complain(const struct cli_lookup *search, const char *verb) {
 
 /* Looks for the port; with --wait, until a server has bound it or the time is over. */
 static int find(const struct fp_settings *settings, struct cli_lookup *search, const char *verb, long wait) {
-    int64_t until = now_ms() + wait * 1000;
+    int64_t until = fp_now_ms() + wait * 1000;
     for (;;) {
         struct freeport *fp;
         int code = cli_open(settings, false, &fp);
@@ -108,7 +102,7 @@ static int find(const struct fp_settings *settings, struct cli_lookup *search, c
             return CLI_OK;
         if (wait < 0 || (search->sessions > 1 && !search->worktree))
             return complain(search, verb);
-        if (now_ms() >= until) {
+        if (fp_now_ms() >= until) {
             cli_error("%s: --wait %ld: nothing has bound %u/%s%s%s in that time; freeport list shows what there is",
                       verb, wait, search->sentinel, cli_protocol_name(search->protocol),
                       search->given ? " in session " : "", search->given ? search->given : "");

@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "attempt.h"
 
+#include "clock.h"
 #include "lock.h"
 #include "owner.h"
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
-
-int64_t fp_now_ms(void) {
-    struct timespec now = {0};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 int64_t fp_attempt_until(struct fp_attempt *attempt) {
     int timeout_ms = attempt->bind->timeout_ms;

@@ -54,6 +54,4 @@ bool fp_attempt_expired(struct fp_attempt *attempt);
 /* The deadline; with a timeout of 0, now. */
 int64_t fp_attempt_until(struct fp_attempt *attempt);
 
-int64_t fp_now_ms(void);
-
 #endif

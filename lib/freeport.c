@@ -4,6 +4,7 @@
 
 #include "assign.h"
 #include "attempt.h"
+#include "clock.h"
 #include "errors.h"
 #include "owner.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lock.h"
 
+#include "clock.h"
 #include "owner.h"
 
 #include <time.h>
@@ -10,12 +11,6 @@ enum { WAIT_MS = 250, SHORTEST_PAUSE_NS = 20000, LONGEST_PAUSE_NS = 1000000 };
 
 void fp_lock_prepare(struct fp_segment *segment) {
     atomic_store_explicit(&segment->lock.state, FP_LOCK_READY, memory_order_release);
-}
-
-static int64_t now_ns(void) {
-    struct timespec now = {0};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 static bool take_from(struct fp_lock_word *lock, fp_owner holder, fp_owner self) {
@@ -30,13 +25,13 @@ static bool take_from(struct fp_lock_word *lock, fp_owner holder, fp_owner self)
  */
 static bool wait_for(struct fp_lock_word *lock, fp_owner self) {
     struct timespec pause = {.tv_nsec = SHORTEST_PAUSE_NS};
-    int64_t until = now_ns() + WAIT_MS * INT64_C(1000000);
+    int64_t until = fp_now_ns() + WAIT_MS * INT64_C(1000000);
     fp_owner first = atomic_load_explicit(&lock->holder, memory_order_relaxed);
     for (;;) {
         fp_owner holder = atomic_load_explicit(&lock->holder, memory_order_relaxed);
         if (fp_owner_gone_quick(holder) && take_from(lock, holder, self))
             return true;
-        if (now_ns() >= until)
+        if (fp_now_ns() >= until)
             return holder == first && take_from(lock, holder, self);
         nanosleep(&pause, NULL);
         if (pause.tv_nsec < LONGEST_PAUSE_NS)

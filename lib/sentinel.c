@@ -12,6 +12,7 @@
 #include "sentinel.h"
 
 #include "attempt.h"
+#include "clock.h"
 #include "holder.h"
 #include "lock.h"
 #include "owner.h"

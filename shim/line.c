@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "line.h"
 
+#include "clock.h"
 #include "compat.h"
 #include "uncancelled.h"
 
@@ -112,12 +113,6 @@ void fp_line_address(struct fp_line *line, const struct sockaddr *address) {
         put_ipv4(line, (const unsigned char *)&((const struct sockaddr_in *)(const void *)address)->sin_addr);
 }
 
-static int64_t now_ms(void) {
-    struct timespec now = {0};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static bool is_file(int fd) {
     struct stat st;
     return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
@@ -153,7 +148,7 @@ static int write_in_time(int fd, const char *text, size_t length, int timeout_ms
         int error = try_write(fd, text, length);
         if (error != EAGAIN && error != EINTR)
             return error;
-        int64_t now = now_ms();
+        int64_t now = fp_now_ms();
         if (until == 0)
             until = now + timeout_ms;
         if (now >= until)

@@ -2,13 +2,13 @@
 /* freeport get: free ports for a shell. */
 #include "assign.h"
 #include "cli.h"
+#include "clock.h"
 #include "owner.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const struct cli_option options[] = {
     CLI_TCP_OPTION,
@@ -34,18 +34,12 @@ struct order {
     uint16_t *ports;
 };
 
-static int64_t now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* What is left of the time for all ports. 0 for one pass each, however long, that waits for nobody. */
 static bool time_left(const struct order *order, int *left) {
     *left = 0;
     if (order->timeout_ms == 0)
         return true;
-    int64_t rest = order->start + order->timeout_ms - now_ms();
+    int64_t rest = order->start + order->timeout_ms - fp_now_ms();
     *left = (int)rest;
     return rest > 0;
 }
@@ -68,7 +62,7 @@ static int fill(const struct order *order) {
 static int get_ports(struct order *order, const struct fp_settings *settings) {
     order->owner = fp_owner_of(cli_caller());
     order->timeout_ms = settings->timeout_ms;
-    order->start = now_ms();
+    order->start = fp_now_ms();
     order->ports = cli_need(calloc((size_t)order->count, sizeof *order->ports));
     int error = fill(order);
     for (long i = 0; error == 0 && i < order->count; i++)

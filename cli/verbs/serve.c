@@ -8,6 +8,7 @@
  */
 #include "assign.h"
 #include "cli.h"
+#include "clock.h"
 #include "owner.h"
 
 #include <errno.h>
@@ -21,7 +22,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 static const struct cli_option options[] = {
@@ -52,12 +52,6 @@ struct server {
     struct client clients[CLIENTS];
     size_t count;
 };
-
-static int64_t now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* Ports. */
 
@@ -145,7 +139,7 @@ static void accept_clients(struct server *server) {
         int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
             return;
-        server->clients[server->count++] = (struct client){.fd = fd, .until = now_ms() + PATIENCE_MS};
+        server->clients[server->count++] = (struct client){.fd = fd, .until = fp_now_ms() + PATIENCE_MS};
     }
 }
 
@@ -165,7 +159,7 @@ static void serve(struct server *server) {
         poll(polled, count + 2, count > 0 ? PATIENCE_MS : -1);
         if (polled[count].revents)
             return;
-        int64_t now = now_ms();
+        int64_t now = fp_now_ms();
         for (size_t i = count; i-- > 0;)
             if ((polled[i].revents && serve_client(server, &server->clients[i])) || now >= server->clients[i].until)
                 drop_client(server, i);

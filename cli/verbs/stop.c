@@ -6,6 +6,7 @@
  */
 #include "assign.h"
 #include "cli.h"
+#include "clock.h"
 #include "session.h"
 
 #include <errno.h>
@@ -15,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 static const struct cli_option options[] = {
@@ -115,22 +115,16 @@ static size_t send_all(struct stop *stop, int number) {
     return left;
 }
 
-static int64_t now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* True where none is left. */
 static bool end_all(struct stop *stop, int number, int64_t ms) {
-    int64_t until = now_ms() + ms;
+    int64_t until = fp_now_ms() + ms;
     for (;;) {
         size_t known = stop->count;
         find(stop);
         /* One that ended may have started another just before: none is left when nothing new is found behind it. */
         if (send_all(stop, number) == 0 && stop->count == known)
             return true;
-        if (now_ms() >= until || stop->refused)
+        if (fp_now_ms() >= until || stop->refused)
             return false;
         poll(NULL, 0, PAUSE_MS);
     }
