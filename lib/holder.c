@@ -2,6 +2,7 @@
 /* The /proc file system read with plain system calls and small buffers: this runs in a guest, maybe in a handler. */
 #include "holder.h"
 
+#include "clock.h"
 #include "owner.h"
 
 #include <dirent.h>
@@ -16,8 +17,8 @@
 
 enum { MOST_SOCKETS = 16, CHUNK = 1024, LINE = 512, PATH = 64 };
 
-/* How often all is looked at while a process is ending, and the pause between: on a busy machine that takes a while. */
-enum { MOST_LOOKS = 30, PAUSE_NS = 1000000 };
+/* How long a search waits for processes that are ending, in all; and how many of them it can remember. */
+enum { ENDING_MS = 30, MOST_ENDING = 16, PAUSE_NS = 1000000 };
 
 struct sockets {
     uint64_t inodes[MOST_SOCKETS];
@@ -147,11 +148,12 @@ struct mapping {
 struct process_search {
     const struct sockets *sockets;
     struct mapping mapping;
-    bool by_table;         /* the process has the port by the table, and needs no mapping: exec(2) takes that away */
-    unsigned descriptors;  /* how many the last task had that was looked at, up to one of the sockets */
-    bool hidden;           /* a process that this one may not look into */
-    bool blind;            /* something could not be looked at, and might have shown one of ours */
-    bool ending;           /* a process of this user's is ending, which nobody may look into meanwhile */
+    bool by_table;        /* the process has the port by the table, and needs no mapping: exec(2) takes that away */
+    unsigned descriptors; /* how many the last task had that was looked at, up to one of the sockets */
+    bool hidden;          /* a process that this one may not look into */
+    bool blind;           /* something could not be looked at, and might have shown one of ours */
+    unsigned ending;      /* how many tasks were ending, and which: none can be looked into before it has ended */
+    pid_t ending_tasks[MOST_ENDING];
     struct fp_holder last; /* the socket last found among the sockets; its pid is that of the process at hand */
 };
 
@@ -230,18 +232,30 @@ static bool note_status(const char *line, void *context) {
     return true;
 }
 
+/* Whether a task is one of this user's that has no memory any more. *running: it has not ended yet. */
+static bool has_lost_memory(int directory, const char *id, bool *running) {
+    char path[PATH];
+    struct task_status status = {.state = 0};
+    append(append(path, id), "/status");
+    if (!each_line(directory, path, note_status, &status) || !status.ours || status.has_memory)
+        return false;
+    *running = status.state == 'R' || status.state == 'D';
+    return true;
+}
+
 /*
  * A task of this user that has no memory any more is root's by /proc, and nobody else may look into it. One that has
  * ended has no descriptors either: other threads of its process may show them. One that is ending may still have some.
  */
 static void look_at_hidden(int directory, const char *id, struct process_search *search) {
-    char path[PATH];
-    struct task_status status = {.state = 0};
-    append(append(path, id), "/status");
-    if (!each_line(directory, path, note_status, &status) || !status.ours || status.has_memory)
+    bool running;
+    if (!has_lost_memory(directory, id, &running))
         return;
     search->hidden = false;
-    search->ending |= status.state == 'R' || status.state == 'D';
+    if (running && search->ending < MOST_ENDING)
+        search->ending_tasks[search->ending++] = (pid_t)number(&id, 10);
+    else if (running)
+        search->blind = true;
 }
 
 /* What /proc/PID/status says of a process's place in the tree, and of its filters of system calls. */
@@ -399,6 +413,21 @@ bool fp_holder_proved(const struct fp_holder *holder) {
     return socket_of_link(target) == holder->socket;
 }
 
+/* Waits until the tasks that were ending have ended: then a socket that is still there is none of theirs. */
+static void wait_for_ending(int proc, struct process_search *search) {
+    int64_t until = search->ending > 0 ? fp_now_ms() + ENDING_MS : 0;
+    for (unsigned i = 0; i < search->ending && !search->blind; i++) {
+        char id[12];
+        bool running;
+        append_number(id, (unsigned)search->ending_tasks[i]);
+        while (has_lost_memory(proc, id, &running) && running && !search->blind) {
+            const struct timespec pause = {.tv_nsec = PAUSE_NS};
+            search->blind = fp_now_ms() >= until;
+            nanosleep(&pause, NULL);
+        }
+    }
+}
+
 bool fp_held_by_stranger(unsigned protocol, uint16_t port, pid_t likely, dev_t device, ino_t inode,
                          struct fp_holder *found) {
     struct sockets sockets, later;
@@ -417,19 +446,14 @@ bool fp_held_by_stranger(unsigned protocol, uint16_t port, pid_t likely, dev_t d
     /* The likely one is another user's: it has the port by the table, and nothing says otherwise. */
     bool ours = process_is_ours(proc, pid, &search) || search.hidden;
     search.by_table = false;
-    for (unsigned look = 1; !ours; look++) {
-        search.ending = false;
+    if (!ours)
         ours = any_number(proc, process_is_ours, &search);
-        if (!search.ending || look == MOST_LOOKS)
-            break;
-        const struct timespec pause = {.tv_nsec = PAUSE_NS};
-        nanosleep(&pause, NULL);
-        lseek(proc, 0, SEEK_SET);
-    }
+    if (!ours && !search.blind)
+        wait_for_ending(proc, &search);
     close(proc);
     if (ours && !search.hidden)
         *found = search.last;
-    if (ours || search.blind || search.ending)
+    if (ours || search.blind)
         return false;
     /* Nobody's of ours, and there still: not of one who has ended since. */
     find_sockets(&later, protocol, port);

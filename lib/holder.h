@@ -27,8 +27,11 @@ bool fp_holder_proved(const struct fp_holder *holder);
 /*
  * True if a foreign socket is on the port: one of processes that do not have the segment (`device`, `inode`) mapped, as
  * far as /proc tells. False if a process with the segment holds it, or if no holder is visible: a connection in
- * TIME_WAIT, a bound socket that does not listen, or a process that is ending. False, too, if /proc can't be read (no
- * descriptor left, a sandbox), since the holder may have the segment.
+ * TIME_WAIT, or a bound socket that does not listen. False, too, if /proc can't be read (no descriptor left, a
+ * sandbox), since the holder may have the segment.
+ *
+ * A process that is ending can't be looked into. It may have the socket, so its end is waited for: for 30 ms in all,
+ * and false after that.
  *
  * `likely` is asked first: the live process that owns the port by the table, or 0. It is not foreign, even if it no
  * longer has the segment mapped.
