@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Who holds a session's port, when a bind of its sentinel is refused: one of ours, or a stranger. */
+#include "clock.h"
+#include "holder.h"
 #include "own_handle.h"
 
 #include <grp.h>
@@ -84,7 +86,12 @@ static void a_server_that_is_being_killed_does_not_cost_the_session_its_port(voi
     }
 }
 
-enum { MUCH = 256 << 20 };
+enum { MUCH = 256 << 20, SOME = 96 << 20, WAITED_MS = 30 };
+
+static void use_memory(size_t size) {
+    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+    mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+}
 
 /* A worker that has the socket of a server which has ended, and whose memory takes a while to be given up. */
 static unsigned leave_a_worker(void) {
@@ -96,8 +103,7 @@ static unsigned leave_a_worker(void) {
         return 0;
     pid_t worker = fork();
     if (worker == 0) {
-        prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
-        mmap(NULL, MUCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+        use_memory(MUCH);
         if (write(ready[1], "", 1) == 1)
             for (;;)
                 pause();
@@ -181,6 +187,34 @@ static void a_server_that_has_the_segment_no_more_is_no_stranger(void **state) {
     end(server);
 }
 
+static unsigned have_some_memory(void) {
+    use_memory(SOME);
+    return 1;
+}
+
+/* While it ends, an ordinary user may not look into it; it has no socket, and the stranger's is found all the same. */
+static void a_process_that_is_ending_hides_no_stranger(void **state) {
+    (void)state;
+    fp = open_with("30000-30010", NULL, TREE_A);
+    unsigned ignored;
+    pid_t other = stay(be_a_stranger, &ignored);
+    for (unsigned i = 0; i < 20; i++) {
+        char path[64];
+        struct fp_holder found;
+        pid_t ending = stay(have_some_memory, &ignored);
+        snprintf(path, sizeof path, "/proc/%d/fd", ending);
+        kill(ending, SIGKILL);
+        siginfo_t ended = {.si_pid = 0};
+        for (int shown; ended.si_pid == 0 && (shown = open(path, O_RDONLY | O_CLOEXEC)) >= 0; close(shown))
+            waitid(P_PID, (id_t)ending, &ended, WEXITED | WNOHANG | WNOWAIT);
+        int64_t begin = fp_now_ms();
+        bool held = fp_held_by_stranger(FP_TCP_INDEX, 30000, 0, fp->facts.device, fp->facts.inode, &found);
+        assert_true(held || fp_now_ms() - begin >= WAITED_MS); /* on a slow machine the end may take longer */
+        assert_int_equal(waitpid(ending, NULL, 0), ending);
+    }
+    end(other);
+}
+
 /* An ordinary user may look into less of /proc. */
 static bool become_user(void) {
     enum { USER = 65534 };
@@ -200,6 +234,7 @@ int main(int argc, char **argv) {
         TEST(a_worker_that_is_being_killed_does_not_cost_the_session_its_port),
         TEST(a_server_whose_first_thread_has_ended_is_no_stranger),
         TEST(a_server_that_has_the_segment_no_more_is_no_stranger),
+        TEST(a_process_that_is_ending_hides_no_stranger),
     };
     return cmocka_run_group_tests_name("holder", tests, NULL, NULL);
 }
